@@ -16,6 +16,7 @@ import { incarnationDefinition } from './incarnation/incarnation-actor.ts';
 import { networkDefinition } from './network/network-actor.ts';
 import { portDefinition } from './port/port-actor.ts';
 import { replicaDefinition } from './replica/replica-actor.ts';
+import { securityGroupDefinition } from './security-group/security-group-actor.ts';
 import { segmentDefinition } from './segment/segment-actor.ts';
 import { tenantDefinition } from './tenant/tenant-actor.ts';
 import { vmDefinition } from './vm/vm-actor.ts';
@@ -30,6 +31,7 @@ export function createRegistry(dataplane: Dataplane, agent: AgentPerformer, host
     vpcDefinition,
     networkDefinition,
     addressSetDefinition,
+    securityGroupDefinition,
     portDefinition,
     imageDefinition,
     volumeDefinition,

@@ -6,6 +6,7 @@ import { addressSetKind } from './address-set/address-set-protocol.ts';
 import { imageKind } from './image/image-protocol.ts';
 import { networkKind } from './network/network-protocol.ts';
 import { portKind } from './port/port-protocol.ts';
+import { securityGroupKind } from './security-group/security-group-protocol.ts';
 import type { KindSchema } from './values/kind.ts';
 import { vmKind } from './vm/vm-protocol.ts';
 import { volumeKind } from './volume/volume-protocol.ts';
@@ -15,6 +16,7 @@ export const tenantKinds: readonly KindSchema[] = [
   vpcKind,
   networkKind,
   addressSetKind,
+  securityGroupKind,
   imageKind,
   volumeKind,
   portKind,

@@ -84,7 +84,8 @@ function referencesOf(declared: AnyDeclared): NonNullable<CommandDefinition['ref
       to: actorId(idOf(kind, tenant, name)),
       ...(judge === undefined ? {} : { misfit: judge }),
     }));
-    return [...owner, ...named];
+    // An object may name itself before it exists.
+    return [...owner, ...named.filter(({ to }) => to !== id)];
   };
 }
 

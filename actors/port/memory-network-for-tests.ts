@@ -1,5 +1,5 @@
 /** A network dataplane in memory, for tests of actors: it stores the desired state and fails on request. */
-import type { HostFacts, RouteSpec, SectionElements, TapSpec } from '@photoncloud/machines/values/wiring';
+import type { Elements, HostFacts, RouteSpec, SectionElements, TapSpec } from '@photoncloud/machines/values/wiring';
 import { PhotonError, type ErrorGroup } from '@photoncloud/runtime/contract/errors';
 import type { NetworkDataplane } from '../dataplane/contract/network-contract.ts';
 
@@ -26,6 +26,9 @@ export class MemoryNetwork implements NetworkDataplane {
   heal(): void {
     this.failures.clear();
   }
+
+  /** What the segment `<vpc>@<host>` has of a section. */
+  elementsOf = (key: string, section: string): Elements => this.segments.get(key)?.get(section)?.elements ?? {};
 
   /** Address and host index of every port on another host; empty without a segment. */
   routesOf(key: string): readonly (readonly [string, number])[] {
@@ -121,6 +124,7 @@ export class MemoryNetwork implements NetworkDataplane {
       route: spec.address,
       dhcpHost: spec.mac,
       nftGeneration: 1,
+      groups: spec.groups,
     };
   }
 

@@ -9,6 +9,7 @@ import { networkDefinition } from '../network/network-actor.ts';
 import { segmentDefinition } from '../segment/segment-actor.ts';
 import { tenantDefinition } from '../tenant/tenant-actor.ts';
 import { vpcDefinition } from '../vpc/vpc-actor.ts';
+import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
 import { InMemoryActors } from './in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from './memory-network-for-tests.ts';
 import { portDefinition } from './port-actor.ts';
@@ -39,6 +40,7 @@ function cloud() {
     hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
     tenantDefinition,
     vpcDefinition,
+    securityGroupDefinition,
     networkDefinition,
     portDefinition,
     agents,
@@ -101,6 +103,55 @@ test('a network whose ports were lost with a rollback can be deleted: it finds o
   const end = actors.ask('network/acme/front', 'delete');
   await actors.settle();
   assert.ok(actors.answers.get(end)?.ok);
+});
+
+test('a group goes to the hosts of its ports, follows them, and ends only without them', async () => {
+  const { actors, network } = await withNetwork();
+  const ask = async (to: string, verb: string, spec?: Readonly<Record<string, unknown>>) => {
+    const id = actors.ask(to, verb, spec);
+    await actors.settle();
+    return actors.answers.get(id);
+  };
+  const ok = async (...asked: Parameters<typeof ask>) => {
+    const answer = await ask(...asked);
+    assert.ok(answer?.ok, `${asked[0]} ${asked[1]}: ${JSON.stringify(answer)}`);
+  };
+  const groups = (host: string) => Object.keys(network.elementsOf(`vpc/acme/main@${host}`, 'security-groups'));
+  const members = (host: string) => network.elementsOf(`vpc/acme/main@${host}`, 'group-members');
+  const [web, fallback] = ['security-group/acme/web', 'security-group/acme/default'];
+  const fromDefault = { rules: [{ direction: 'ingress', remote: { group: 'default' } }] };
+  await ok(web, 'create', fromDefault);
+  await ok('port/acme/one', 'create', { network: 'front', host: 'w1', securityGroups: ['web'] });
+  await ok('port/acme/two', 'create', { network: 'front', host: 'w2' });
+  assert.equal(groups('w1').toSorted(), [fallback, web], 'every host of the VPC');
+  assert.equal(members('w1'), { '10.0.0.5': { groups: [web] }, '10.0.0.6': { groups: [fallback] } });
+  assert.equal(members('w2'), members('w1'));
+  // Named by a port, and by a rule of another group.
+  const inUse = await ask(web, 'delete');
+  assert.equal([inUse?.code, /in use by port\/acme\/one/.test(inUse?.message ?? '')], ['in_use', true]);
+  assert.is((await ask(fallback, 'delete'))?.code, 'default_group');
+  const { tap, spec } = { tap: network.taps.get('binding/acme/one@w1'), spec: { network: 'front', host: 'w1' } };
+  assert.equal(tap?.spec.groups, [web]);
+  await ok('port/acme/one', 'update', { ...spec, securityGroups: [] });
+  assert.equal(network.taps.get('binding/acme/one@w1')?.spec.groups, []);
+  assert.equal([groups('w1'), members('w1')], [[fallback], { '10.0.0.6': { groups: [fallback] } }]);
+  const { generation, observedGeneration } = actors.context('port/acme/one');
+  assert.equal([generation, observedGeneration], [2, 2]);
+  await ok(web, 'delete');
+  assert.is(actors.state(web), undefined);
+  // The store has lost a port: the group finds out by itself.
+  await ok(web, 'create', fromDefault);
+  await ok('port/acme/lost', 'create', { network: 'front', securityGroups: ['web'] });
+  actors.hosts.delete('port/acme/lost');
+  assert.is((await ask(web, 'delete'))?.code, 'in_use');
+  await ok(web, 'delete');
+  // The group default ends with its tenant.
+  for (const port of ['one', 'two']) await ok(`port/acme/${port}`, 'delete');
+  assert.is((await ask('network/acme/front', 'delete'))?.code, 'in_use');
+  await ok('network/acme/front', 'delete');
+  await actors.settle();
+  await ok('tenant/acme/acme', 'delete');
+  assert.equal([actors.state(fallback), network.segments.size], [undefined, 0]);
 });
 
 test('two ports on two hosts are active, have routes to each other, and leave nothing', async () => {

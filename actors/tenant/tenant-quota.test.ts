@@ -6,10 +6,18 @@ import { networkDefinition } from '../network/network-actor.ts';
 import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
 import { portDefinition } from '../port/port-actor.ts';
 import { vpcDefinition } from '../vpc/vpc-actor.ts';
+import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
 import { tenantDefinition } from './tenant-actor.ts';
 
 async function cluster(): Promise<InMemoryActors> {
-  const kinds = [clusterDefinition, tenantDefinition, vpcDefinition, networkDefinition, portDefinition];
+  const kinds = [
+    clusterDefinition,
+    tenantDefinition,
+    vpcDefinition,
+    securityGroupDefinition,
+    networkDefinition,
+    portDefinition,
+  ];
   const actors = new InMemoryActors(kinds);
   actors.tell('cluster/system/main', { type: 'cluster.open', name: 'test' });
   await actors.settle();

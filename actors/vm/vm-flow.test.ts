@@ -15,6 +15,7 @@ import { segmentDefinition } from '../segment/segment-actor.ts';
 import { tenantDefinition } from '../tenant/tenant-actor.ts';
 import { volumeDefinition } from '../volume/volume-actor.ts';
 import { vpcDefinition } from '../vpc/vpc-actor.ts';
+import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
 import { vmDefinition } from './vm-actor.ts';
 
 const facts = {
@@ -48,6 +49,7 @@ class Site {
     hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
     tenantDefinition,
     vpcDefinition,
+    securityGroupDefinition,
     networkDefinition,
     portDefinition,
     volumeDefinition,
@@ -159,7 +161,7 @@ test('a tenant is shown no name of a host, nothing of its kernel, no free memory
       .filter((id) => id.split('/')[1] === 'acme' && !id.includes('@'))
       .map((id) => `${id} ${JSON.stringify(made.actors.shown(id, to))}`);
   const leaks = (): string[] => shown('tenant').filter((text) => secrets.test(text));
-  assert.is(shown('tenant').length, 7);
+  assert.is(shown('tenant').length, 8);
   assert.is(shown('operator').filter((text) => /w1/.test(text)).length, 4, 'VM, port, volume and VPC');
   assert.equal(leaks(), []);
   await made.ask('vm/acme/big', 'create', { nics: [nic('eth0')], disks: [{ volume: 'data' }], memoryMib: 8_192 });

@@ -21,6 +21,7 @@ const held: AddressSetContext = {
   spec: specOf(office),
   generation: 1,
   observedGeneration: 1,
+  holders: 0,
 };
 const waiting = { waiters: [{ commandId: 'c', result: 'created' }] };
 const error = { code: 'quota_exceeded', message: 'x', retryable: false };
@@ -42,7 +43,14 @@ const rows: readonly Row[] = [
     to: 'ready',
     asks: ['element.put > vpc', 'reply'],
   },
-  { in: 'claiming', with: waiting, on: { type: 'quota.refused', error }, to: 'gone', asks: ['reject quota_exceeded'] },
+  {
+    in: 'claiming',
+    with: waiting,
+    on: { type: 'quota.refused', error },
+    rows: { 'holder/*': {} },
+    to: 'gone',
+    asks: ['reject quota_exceeded'],
+  },
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: ['quota.claim > tenant'] },
   { in: 'ready', on: declare('apply', office), command: 'd', to: 'ready', asks: ['reply'] },
   {

@@ -6,12 +6,13 @@ import { setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
 import { whileDeclaring, whileDeleting, whileLiving, type DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
+import * as references from '../values/references.ts';
 import { requests } from '../values/requests.ts';
-import { send, tell, type Asked, type Seen } from '../values/telling.ts';
+import { act, send, tell, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import { elementPut, elementRemove } from '../vpc/vpc-protocol.ts';
 import { addressSetKind, problemsOf, type AddressSetEvent, type AddressSetSpec } from './address-set-protocol.ts';
 
-export type AddressSetContext = DeclaredContext<AddressSetSpec>;
+export interface AddressSetContext extends DeclaredContext<AddressSetSpec>, references.Held {}
 type At = Seen<AddressSetContext, AddressSetEvent>;
 
 const section = 'address-sets';
@@ -29,6 +30,20 @@ const withdraw = ({ context }: At): readonly Asked[] => [
   send(vpcOf(context), elementRemove({ section, key: context.id })),
 ];
 
+const countHolder = (seen: At): Acted<AddressSetContext> => references.holdersAfter(seen).acted;
+
+/** The set ends although rules name it. */
+const endHolders = (seen: At): Acted<AddressSetContext> => ({
+  changes: { holders: 0 },
+  asks: references.forgetHolders(seen),
+});
+
+/** Groups whose rules name the set, in every state in which it exists. */
+const holders = {
+  'reference.add': { actions: 'countHolder' },
+  'reference.drop': { actions: 'countHolder' },
+} as const;
+
 export const addressSetMachine = setup({
   types: {
     context: {} as AddressSetContext,
@@ -36,30 +51,49 @@ export const addressSetMachine = setup({
     input: {} as { id: string },
     tags: {} as 'steady',
   },
-  actions: { ...requests, ...kit.actions, publish: tell(publish), withdraw: tell(withdraw) },
+  actions: {
+    ...requests,
+    ...kit.actions,
+    publish: tell(publish),
+    withdraw: tell(withdraw),
+    rejectInUse: tell<AddressSetContext, AddressSetEvent>(references.rejectInUse),
+    confirmHolders: tell<AddressSetContext, AddressSetEvent>(references.confirmHolders),
+    answerMissing: tell<AddressSetContext, AddressSetEvent>(references.answerMissing),
+    countHolder: act(countHolder),
+    endHolders: act(endHolders),
+  },
   guards: {
     ...kit.guards,
+    isHeld: references.isHeld,
     isNewest: ({ context, event }) => 'generation' in event && event.generation === context.generation,
   },
   delays: { quotaDeadline: 5_000, withdrawDeadline: 30_000 },
 }).createMachine({
   id: 'address-set',
-  context: ({ input }) => newDeclared(input.id),
+  context: ({ input }) => ({ ...newDeclared(input.id), holders: 0 }),
   initial: 'born',
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
-      on: whenBorn('address-set', 'claiming'),
+      on: {
+        ...whenBorn('address-set', 'claiming'),
+        'reference.add': { target: 'gone', actions: 'answerMissing' },
+        'reference.drop': { target: 'gone' },
+      },
     },
     claiming: {
       description: 'The quota for one more address set is requested from the tenant.',
       entry: [ready('False', 'Claiming'), 'claimQuota'],
       on: {
         ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
-        'address-set.delete': { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] },
+        ...holders,
+        'address-set.delete': {
+          target: 'gone',
+          actions: ['rejectDeleted', 'awaitAnswer', 'endHolders', 'releaseQuota'],
+        },
         'quota.granted': { target: 'ready', actions: ['publish', 'answerAll'] },
-        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure'] },
+        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure', 'endHolders'] },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
@@ -69,7 +103,12 @@ export const addressSetMachine = setup({
       entry: ready('True', 'Published'),
       on: {
         ...whileLiving('address-set', { actions: ['takeSpec', 'publish', 'answerUpdated'] }),
-        ...deletedBy('address-set', { target: 'withdrawing', actions: 'awaitAnswer' }),
+        ...holders,
+        ...deletedBy(
+          'address-set',
+          { guard: 'isHeld', actions: ['rejectInUse', 'confirmHolders'] },
+          { target: 'withdrawing', actions: 'awaitAnswer' },
+        ),
         'quota.granted': {},
         'element.realized': {
           guard: 'isNewest',
@@ -93,6 +132,8 @@ export const addressSetMachine = setup({
       entry: [ready('False', 'Deleting'), 'withdraw'],
       on: {
         ...whileDeleting('address-set'),
+        'reference.add': { actions: 'answerMissing' },
+        'reference.drop': {},
         'element.realized': {},
         'element.delayed': {},
         'element.removed': { target: 'gone', actions: 'releaseQuota' },

@@ -4,6 +4,7 @@ import { canonicalProblem, cidrOf, overlap } from '../values/addresses.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { declare, defineKind, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
+import { referenceAdd, referenceConfirm, referenceDrop, referenceMissing } from '../values/references.ts';
 import { elementDelayed, elementPut, elementRealized, elementRemove, elementRemoved } from '../vpc/vpc-protocol.ts';
 
 /** The element published to hosts, keyed by the id of the address set. */
@@ -32,14 +33,15 @@ export const addressSetKind = defineKind({
     says: {
       create: 'Declares a list of CIDRs. Answered once the quota is granted; every host of the VPC then gets it.',
       update: 'Replaces the list; a host changes only the elements that differ.',
-      delete: 'Removes the list from every host.',
+      delete: 'Removes the list from every host. Rejected in_use while a rule of a group names it.',
     },
   }),
   commands: {},
-  takes: [quotaGranted, quotaRefused, elementRealized, elementDelayed, elementRemoved],
-  startedBy: [],
+  takes: [quotaGranted, quotaRefused, referenceAdd, referenceDrop, elementRealized, elementDelayed, elementRemoved],
+  // A set that does not exist answers those that refer to it.
+  startedBy: [referenceAdd, referenceDrop],
   fromNode: [],
-  sends: [quotaClaim, quotaRelease, elementPut, elementRemove],
+  sends: [quotaClaim, quotaRelease, referenceMissing, referenceConfirm, elementPut, elementRemove],
   effects: [],
 });
 

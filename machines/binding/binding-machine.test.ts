@@ -18,6 +18,7 @@ const spec = {
   gateway: '10.0.0.1',
   mtu: 1450,
   hostname: 'p',
+  groups: ['security-group/t/default'],
 };
 const held: BindingContext = {
   id,
@@ -40,6 +41,7 @@ const proof = {
   route: '10.0.0.5',
   dhcpHost: '02:50:0a:00:00:05',
   nftGeneration: 1,
+  groups: ['security-group/t/default'],
 };
 const wired = { proof };
 const direct = { direct: true };
@@ -199,6 +201,28 @@ const rows: readonly Row[] = [
   { in: 'removing.taking', on: ensure(9), to: 'removing.taking', asks: [] },
   { in: 'removing.waiting', on: 'backoff', to: 'removing.taking', asks: ['tap.remove'] },
 ];
+
+const web = ['security-group/t/web'];
+const regrouped = { ...ensure(2), spec: { ...ensure(2).spec, groups: web } };
+const directly = { ...regrouped, direct: true };
+
+/** Other groups: the present tap is wired again, for a new one would leave QEMU without network. */
+const regrouping: readonly Row[] = [
+  { in: 'tapping.making', on: regrouped, to: 'tapping.making', asks: [] },
+  { in: 'tapped', on: regrouped, to: 'tapped', asks: [] },
+  { in: 'wiring.making', with: wanted, on: regrouped, to: 'wiring.making', asks: ['tap.wire'] },
+  { in: 'wiring.waiting', with: wanted, on: regrouped, to: 'wiring.making', asks: ['tap.wire'] },
+  { in: 'ready', with: wired, on: regrouped, to: 'wiring.making', asks: ['tap.wire'] },
+  { in: 'ready', with: { ...wired, ...direct }, on: directly, to: 'wiring.making', asks: ['tap.wire'] },
+  { in: 'failed', on: regrouped, to: 'wiring.making', asks: ['tap.wire'] },
+  { in: 'failed', with: { tap: null }, on: regrouped, to: 'tapping.making', asks: ['tap.create'] },
+];
+
+test('decisions: other groups', () => {
+  assert.equal(disagreements(bindingMachine, held, regrouping), []);
+  const { context } = decided(bindingMachine, held, { in: 'ready', with: wired, on: regrouped, to: '' });
+  assert.equal((context['spec'] as typeof spec).groups, web);
+});
 
 test('decisions', () => {
   assert.equal(disagreements(bindingMachine, held, rows), []);

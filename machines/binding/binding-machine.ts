@@ -27,6 +27,7 @@ export const bindingMachine = setup({
     ...requests,
     ...effectActions(bindingKind),
     takeSpec: assign(messages.takeSpec),
+    takeGroups: assign(messages.takeGroups),
     noteRequester: assign(messages.noteRequester),
     noteTap: assign(({ event }) =>
       event.type === 'tap.create.done' ? { tap: event.tap, tries: 0, failure: null } : {},
@@ -53,6 +54,8 @@ export const bindingMachine = setup({
     isHostGone: ({ event }) => isHostGone(event),
     isStale: messages.isStale,
     isRepeated: messages.isRepeated,
+    isRegrouped: messages.isRegrouped,
+    isRegroupedTap: messages.isRegroupedTap,
     isAnswered: messages.isAnswered,
     isDirect: ({ context }) => context.direct,
     hasLostTap: messages.hasLostTap,
@@ -107,6 +110,8 @@ export const bindingMachine = setup({
             'binding.ensure': [
               { guard: 'isStale' },
               { guard: 'isRepeated' },
+              // Groups matter only for the wiring.
+              { guard: 'isRegrouped', actions: 'takeGroups' },
               { target: 'making', reenter: true, actions: 'takeSpec' },
             ],
             'tap.create.done': [
@@ -140,7 +145,11 @@ export const bindingMachine = setup({
       description: 'The tap exists and waits for QEMU; the incarnation requests the wiring once QEMU has opened it.',
       tags: 'steady',
       on: {
-        'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
+        'binding.ensure': [
+          { guard: 'isStale' },
+          { guard: 'isRegrouped', actions: 'takeGroups' },
+          { target: 'tapping', actions: 'takeSpec' },
+        ],
         'binding.wire': { target: 'wiring', actions: 'noteRequester' },
         'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
       },
@@ -151,7 +160,12 @@ export const bindingMachine = setup({
       on: {
         'binding.wire': { actions: 'noteRequester' },
         'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
-        'binding.ensure': [{ guard: 'isStale' }, { guard: 'isAnswered' }, { target: 'tapping', actions: 'takeSpec' }],
+        'binding.ensure': [
+          { guard: 'isStale' },
+          { guard: 'isAnswered' },
+          { guard: 'isRegroupedTap', target: '.making', reenter: true, actions: 'takeGroups' },
+          { target: 'tapping', actions: 'takeSpec' },
+        ],
       },
       states: {
         making: {
@@ -187,6 +201,7 @@ export const bindingMachine = setup({
         'binding.ensure': [
           { guard: 'isStale' },
           { guard: 'isAnswered', actions: 'tellReady' },
+          { guard: 'isRegroupedTap', target: 'wiring', actions: 'takeGroups' },
           { target: 'tapping', actions: 'takeSpec' },
         ],
         'binding.wire': { actions: ['noteRequester', 'tellRequester'] },
@@ -203,7 +218,11 @@ export const bindingMachine = setup({
       description: 'Permanent failure on this host; the failure says why. A new request tries again.',
       tags: 'steady',
       on: {
-        'binding.ensure': [{ guard: 'isStale' }, { target: 'tapping', actions: 'takeSpec' }],
+        'binding.ensure': [
+          { guard: 'isStale' },
+          { guard: 'isRegroupedTap', target: 'wiring', actions: 'takeGroups' },
+          { target: 'tapping', actions: 'takeSpec' },
+        ],
         'binding.wire': { actions: 'refuseWire' },
         'binding.remove': [{ guard: 'isStale' }, { target: 'removing' }],
       },

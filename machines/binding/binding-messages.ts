@@ -74,6 +74,24 @@ export function isRepeated({ context, event }: At): boolean {
   return sameJson(ownSpec(context, event.spec, context.uid), context.spec) && event.direct === context.direct;
 }
 
+/** A request that differs from the last one only in the security groups. */
+export function isRegrouped({ context, event }: At): boolean {
+  if (event.type !== 'binding.ensure' || context.spec === null || event.direct !== context.direct) return false;
+  const { groups } = event.spec;
+  const wanted = ownSpec(context, event.spec, context.uid);
+  return !sameJson(groups, context.spec.groups) && sameJson(wanted, { ...context.spec, groups });
+}
+
+/** As `isRegrouped`, and there is a tap to wire. */
+export const isRegroupedTap = (seen: At): boolean =>
+  isRegrouped(seen) && seen.context.tap !== null && !hasLostTap(seen);
+
+/** The present tap gets other groups. */
+export function takeGroups({ context, event }: At): Partial<BindingContext> {
+  assertEvent(event, 'binding.ensure');
+  return { spec: ownSpec(context, event.spec, context.uid), tries: 0, failure: null };
+}
+
 /** Identifies this binding and the port's request that the message answers. */
 const standing = ({ host, spec }: BindingContext) => ({ host, runEpoch: spec?.owner.runEpoch ?? 0 });
 

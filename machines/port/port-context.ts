@@ -2,12 +2,13 @@
 import { assertEvent } from 'xstate';
 import { type DeclaredContext } from '../values/declared.ts';
 import { specChanges } from '../values/spec-changes.ts';
-import { failureOf, isHostGone } from '../values/failures.ts';
+import { failureOf, isHostGone, sameJson } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
 import type { Seen } from '../values/telling.ts';
 import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
 import { addressesResting } from '../network/network-protocol.ts';
+import { defaultGroupName } from '../security-group/security-group-protocol.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
 
 /** Address and MAC that the network has allocated. */
@@ -35,6 +36,8 @@ export interface PortContext extends DeclaredContext<PortSpec> {
   readonly bindingUid: string | null;
   /** Read back from the kernel of its host; null while the wiring is not proven. */
   readonly proof: TapProof | null;
+  /** Ids of the security groups that count the port among their holders: those it has, and had until the last proof. */
+  readonly joined: readonly string[];
 }
 
 export type At = Seen<PortContext, PortEvent>;
@@ -42,6 +45,12 @@ export type At = Seen<PortContext, PortEvent>;
 export const networkId = ({ id, spec }: PortContext): string =>
   idOf('network', partsOfId(id).tenant, spec?.network ?? '');
 export const bindingId = ({ id, host }: PortContext): string => counterpartOf(id, 'binding', host?.name ?? '');
+
+/** Ids of the security groups of a spec, sorted. */
+export const groupIds = ({ id }: Pick<PortContext, 'id'>, spec: PortSpec | null): readonly string[] => {
+  const { tenant } = partsOfId(id);
+  return (spec?.securityGroups ?? [defaultGroupName]).map((name) => idOf('security-group', tenant, name)).sort();
+};
 
 /** @throws TypeError before it has an address */
 export function grantOf({ id, grant }: PortContext): Grant {
@@ -70,6 +79,7 @@ export function tapSpec(context: PortContext): TapSpec {
     gateway,
     mtu: network.mtu,
     hostname: partsOfId(context.id).name.split('.')[0] ?? '',
+    groups: groupIds(context, context.spec),
   };
 }
 
@@ -80,6 +90,12 @@ type Changed = Partial<PortContext>;
 export function takeHolder({ event }: At): Changed {
   assertEvent(event, 'port.claim');
   return { holder: event.holder };
+}
+
+/** The claim of its VM with other security groups. */
+export function takeClaim({ context, event }: At): Changed {
+  assertEvent(event, 'port.claim');
+  return { spec: event.spec, generation: context.generation + 1 };
 }
 
 export function takeHost({ event }: At): Changed {
@@ -171,6 +187,35 @@ export function claimChanges({ context, event }: At): readonly SpecChange[] {
 /** A repeated claim of the VM that holds the port. */
 export const isSameClaim = ({ context, event }: At): boolean =>
   event.type === 'port.claim' && event.holder === context.holder && claimChanges({ context, event }).length === 0;
+
+/** A claim of the VM that holds the port, which changes only what can change in place. */
+export const isRegroupingClaim = (seen: At): boolean =>
+  seen.event.type === 'port.claim' &&
+  seen.event.holder === seen.context.holder &&
+  claimChanges(seen).every(({ change }) => change === 'in place');
+
+/** The groups of the newest spec are wired, as read back from the kernel; a port on no host has nothing to wire. */
+export const isRegrouped = ({ proof, ...context }: PortContext): boolean =>
+  proof !== null && sameJson([...proof.groups].sort(), groupIds(context, context.spec));
+
+/** A proof with other groups than the last one. */
+export const bringsGroups = (seen: At): boolean =>
+  seen.event.type === 'binding.ready' &&
+  isCurrent(seen) &&
+  !sameJson(seen.event.proof.groups, seen.context.proof?.groups ?? null);
+
+/** The asking group counts the port among its holders with reason. */
+export const hasJoined = ({ context, event }: At): boolean =>
+  event.type === 'reference.confirm' && context.joined.includes(event.of);
+
+export const groupCondition = 'Groups';
+
+/** Condition of a port that names a group that was deleted meanwhile. */
+export function groupMissing({ event }: At) {
+  assertEvent(event, 'reference.missing');
+  const message = `${event.missing} does not exist, so it admits nothing; declare it and bind the port again, or name another`;
+  return { type: groupCondition, status: 'False', reason: 'GroupMissing', message } as const;
+}
 
 /** A request of a VM that does not hold the port. */
 export const isForeign = ({ context, event }: At): boolean => 'holder' in event && event.holder !== context.holder;

@@ -5,9 +5,10 @@
  * proof.
  */
 import { assign, setup } from 'xstate';
-import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
 import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
+import { disownReference } from '../values/references.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import * as contexts from './port-context.ts';
@@ -19,9 +20,33 @@ const kit = declaredKit<PortSpec, PortContext, PortEvent>(portKind, {
   result: ({ grant }) => ({ address: grant?.address ?? null, mac: grant?.mac ?? null }),
 });
 
-const declaring = whileDeclaring('port', { actions: ['takeSpec', 'awaitAnswer'] });
-const living = whileLiving('port', acceptedAtOnce);
-const claimed = [{ guard: 'isSameClaim', actions: 'tellReady' }, { actions: 'refuseClaim' }] as const;
+const claimedWith = <const Actions extends readonly string[]>(...regroup: Actions) =>
+  [
+    { guard: 'isSameClaim', actions: 'tellReady' },
+    { guard: 'isRegroupingClaim', actions: ['takeClaim', ...regroup, 'tellReady'] },
+    { actions: 'refuseClaim' },
+  ] as const;
+/**
+ * Rules of a port that has an address. Its VM decides on the groups of a port that it holds. @param regroup actions that
+ * carry out a change of the groups, the only field that can change
+ */
+const regrouping = <const Actions extends readonly string[]>(...regroup: Actions) => ({
+  ...whileLiving(
+    'port',
+    { guard: 'isHeld', actions: 'rejectHeld' },
+    { actions: ['takeSpec', ...regroup, 'answerUpdated'] },
+  ),
+  'port.claim': claimedWith(...regroup),
+});
+
+const declaring = {
+  ...whileDeclaring('port', { actions: ['takeSpec', 'awaitAnswer'] }),
+  'port.claim': claimedWith(),
+} as const;
+/** The next proof, or the next bind, carries the groups to the host. */
+const living = regrouping('joinGroups');
+/** The binding is asked to wire the present tap with other groups. */
+const regrouped = regrouping('joinGroups', 'askTap');
 const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 const inUse = { guard: 'isHeld', actions: 'rejectInUse' } as const;
 const stale = { guard: 'isStale' } as const;
@@ -55,13 +80,14 @@ const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
 const bound = {
   ...living,
   ...deletedBy('port', inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'awaitAnswer'] }),
-  'port.claim': claimed,
   'port.rest': [foreign, { target: '#port.unbinding' }],
   'port.unbind': [inUse, { target: '#port.unbinding', actions: 'awaitUpdated' }],
   'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
 } as const;
 /** A new run needs a new tap for QEMU. */
 const rebound = [foreign, stale, { guard: 'isHere', target: '#port.binding.tap', actions: 'takeBind' }, moved] as const;
+
+const granted = ['takeGrant', 'joinGroups', 'tellReady', 'answerAll'] as const;
 
 /** Rejects declarations of a port that is being deleted. */
 const busy = { guard: 'isLeaving', actions: 'rejectBusy' } as const;
@@ -87,6 +113,13 @@ export const portMachine = setup({
     rejectNoHost: act(messages.rejectNoHost),
     rejectLost: act(messages.rejectLost),
     rejectInUse: tell(messages.rejectInUse),
+    rejectHeld: tell(messages.rejectHeld),
+    takeClaim: assign(contexts.takeClaim),
+    joinGroups: act(messages.joinGroups),
+    leaveOldGroups: act(messages.leaveOldGroups),
+    leaveGroups: tell(messages.leaveGroups),
+    settleGroups: act(messages.settleGroups),
+    disownReference: tell<PortContext, PortEvent>(disownReference),
     refuseClaim: tell(messages.refuseClaim),
     refuseBusy: tell(messages.refuseBusy),
     refuseLate: tell(messages.refuseLate),
@@ -120,6 +153,9 @@ export const portMachine = setup({
     isLeaving: contexts.isLeaving,
     isHeld: contexts.isHeld,
     isSameClaim: contexts.isSameClaim,
+    isRegroupingClaim: contexts.isRegroupingClaim,
+    hasJoined: contexts.hasJoined,
+    bringsGroups: contexts.bringsGroups,
     isForeign: contexts.isForeign,
     isHere: contexts.isHere,
     isStale: contexts.isStale,
@@ -151,9 +187,14 @@ export const portMachine = setup({
     leaving: false,
     bindingUid: null,
     proof: null,
+    joined: [],
   }),
   initial: 'born',
-  on: { 'address.confirm': { guard: 'hasAnother', actions: 'disownAddress' } },
+  on: {
+    'address.confirm': { guard: 'hasAnother', actions: 'disownAddress' },
+    'reference.missing': { actions: { type: 'setCondition', params: contexts.groupMissing } },
+    'reference.confirm': [{ guard: 'hasJoined' }, { actions: 'disownReference' }],
+  },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -163,6 +204,7 @@ export const portMachine = setup({
         'port.claim': { target: 'deciding', actions: ['takeSpec', 'takeHolder'] },
         'port.release': { target: 'gone' },
         'address.confirm': { target: 'gone', actions: 'disownAddress' },
+        'reference.confirm': { target: 'gone', actions: 'disownReference' },
       },
     },
     deciding: {
@@ -176,7 +218,6 @@ export const portMachine = setup({
       on: {
         ...declaring,
         ...deletedBy('port', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
-        'port.claim': claimed,
         'host.resolved': { target: 'claiming', actions: 'takeHost' },
         'host.missing': { target: 'gone', actions: 'rejectNoHost' },
       },
@@ -189,7 +230,6 @@ export const portMachine = setup({
       on: {
         ...declaring,
         ...deletedBy('port', inUse, { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseAddress'] }),
-        'port.claim': claimed,
         'port.release': [foreign, withdrawn],
       },
       states: {
@@ -198,8 +238,8 @@ export const portMachine = setup({
           entry: 'askAddress',
           on: {
             'address.allocated': [
-              { guard: 'hasHost', target: '#port.binding', actions: ['takeGrant', 'tellReady', 'answerAll'] },
-              { target: '#port.unbound', actions: ['takeGrant', 'observe', 'tellReady', 'answerAll'] },
+              { guard: 'hasHost', target: '#port.binding', actions: granted },
+              { target: '#port.unbound', actions: granted },
             ],
             'address.refused': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
@@ -223,11 +263,10 @@ export const portMachine = setup({
     unbound: {
       description: 'The port has its address and is on no host.',
       tags: 'steady',
-      entry: atRest,
+      entry: ['leaveOldGroups', 'observe', atRest],
       on: {
-        ...living,
+        ...regrouping('joinGroups', 'leaveOldGroups', 'observe'),
         ...deletedBy('port', inUse, { target: 'gone', actions: ['awaitAnswer', 'releaseAddress'] }),
-        'port.claim': claimed,
         'port.bind': [foreign, { target: 'binding', actions: 'takeBind' }],
         'port.rest': [foreign, { actions: 'tellUnbound' }],
         'port.unbind': { actions: 'answerUnchanged' },
@@ -262,6 +301,7 @@ export const portMachine = setup({
           description: 'The binding makes the tap; without a VM it is wired at once.',
           entry: 'askTap',
           on: {
+            ...regrouped,
             'port.bind': [
               foreign,
               stale,
@@ -292,6 +332,7 @@ export const portMachine = setup({
       entry: ready('False', 'Tapped'),
       on: {
         ...bound,
+        ...regrouped,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
         'binding.failed': troubled('noteFailure', 'BindingDelayed'),
@@ -300,11 +341,15 @@ export const portMachine = setup({
     active: {
       description: 'The port is wired on its host with a proof, and the VPC publishes the route to the other hosts.',
       tags: 'steady',
-      entry: [ready('True', 'Active'), 'observe', 'locate', 'tellActive'],
+      entry: [ready('True', 'Active'), 'settleGroups', 'locate', 'tellActive'],
       on: {
         ...bound,
+        ...regrouped,
         'port.bind': rebound,
-        'binding.ready': { guard: 'isCurrent', actions: 'noteProof' },
+        'binding.ready': [
+          { guard: 'bringsGroups', actions: ['noteProof', 'settleGroups', 'locate'] },
+          { guard: 'isCurrent', actions: 'noteProof' },
+        ],
         'binding.failed': [
           waits,
           { guard: 'isCurrentFault', target: 'degraded', actions: ['noteBroken', 'tellDelayed'] },
@@ -318,6 +363,7 @@ export const portMachine = setup({
       entry: ready('False', 'Degraded'),
       on: {
         ...bound,
+        ...regrouped,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
         'binding.failed': troubled('noteBroken', 'Degraded'),
@@ -343,7 +389,7 @@ export const portMachine = setup({
           { guard: 'isLeaving', actions: 'awaitAnswer' },
           ...deletedBy('port', inUse, { actions: ['noteLeaving', 'awaitAnswer'] })['port.delete'],
         ],
-        'port.claim': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...claimed],
+        'port.claim': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...living['port.claim']],
         'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
         'port.rest': [foreign, { actions: 'forgetNext' }],
         'port.unbind': [inUse, { actions: ['forgetNext', 'awaitUpdated'] }],
@@ -359,7 +405,7 @@ export const portMachine = setup({
     gone: {
       description: 'The port has ended, or was never created; its name is free and its address rests.',
       type: 'final',
-      entry: ['answerAll', 'tellGone'],
+      entry: ['answerAll', 'tellGone', 'leaveGroups'],
     },
   },
 });

@@ -7,6 +7,7 @@ import { failureOf, type Failure } from '../values/failures.ts';
 import { clusterId } from '../values/identifiers.ts';
 import type { SentEvent } from '../values/kind.ts';
 import { reject, rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
+import { referenceAdd, referenceDrop } from '../values/references.ts';
 import { portLeft, portLocated, segmentNeed } from '../vpc/vpc-protocol.ts';
 import * as contexts from './port-context.ts';
 import type { At, PortContext } from './port-context.ts';
@@ -112,9 +113,40 @@ const whereabouts = (context: PortContext) => ({
   host: contexts.hostOf(context).index,
 });
 
-export const locate = ({ context }: At): readonly Asked[] => [
-  send(contexts.grantOf(context).vpc, portLocated(whereabouts(context))),
-];
+export const locate = ({ context }: At): readonly Asked[] => {
+  const groups = context.proof?.groups ?? [];
+  return [send(contexts.grantOf(context).vpc, portLocated({ ...whereabouts(context), groups }))];
+};
+
+// Security groups
+
+/** Counts the port among the holders of its groups; those that it had before are left once the new ones are wired. */
+export function joinGroups({ context }: At): Acted<PortContext> {
+  const { id, spec, joined } = context;
+  const wanted = contexts.groupIds(context, spec);
+  const asks = wanted.map((to) => send(to, referenceAdd({ by: id, vpc: contexts.grantOf(context).vpc })));
+  // One that does not exist says so again.
+  const conditions = context.conditions.filter(({ type }) => type !== contexts.groupCondition);
+  return { changes: { joined: [...new Set([...joined, ...wanted])].sort(), conditions }, asks };
+}
+
+/** Leaves the groups that the newest spec does not have. */
+export function leaveOldGroups({ context }: At): Acted<PortContext> {
+  const wanted = contexts.groupIds(context, context.spec);
+  const left = context.joined.filter((group) => !wanted.includes(group));
+  return { changes: { joined: wanted }, asks: left.map((to) => send(to, referenceDrop({ by: context.id }))) };
+}
+
+/** The wiring with the groups of the newest spec is proven: the others are left. */
+export const settleGroups = (seen: At): Acted<PortContext> => {
+  const { context } = seen;
+  if (!contexts.isRegrouped(context)) return { changes: {}, asks: [] };
+  const { changes, asks } = leaveOldGroups(seen);
+  return { changes: { ...changes, observedGeneration: context.generation }, asks };
+};
+
+export const leaveGroups = ({ context }: At): readonly Asked[] =>
+  context.joined.map((to) => send(to, referenceDrop({ by: context.id })));
 
 /** Withdraws the routes to the port first, then removes its tap. */
 export const takeOff = ({ context }: At): readonly Asked[] => [
@@ -160,8 +192,9 @@ export const tellGone = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
   const gone = says.portGone({ port: context.id });
   if (context.spec !== null) return toHolder(seen, gone);
-  // The network is answered by the release of the address.
-  if (event.type === 'address.confirm' || event.meta.from === undefined) return [];
+  // The network is answered by the release of the address, a group by the drop of the reference.
+  if (event.type === 'address.confirm' || event.type === 'reference.confirm' || event.meta.from === undefined)
+    return [];
   return [send(event.meta.from, gone)];
 };
 
@@ -182,6 +215,13 @@ export const refuseLate = (seen: At): readonly Asked[] => {
   const error = { code: 'port_leaving', message: `${id} is being deleted`, retryable: false };
   return toHolder(seen, says.portFailed({ port: id, error }));
 };
+
+export const rejectHeld = ({ context }: At): readonly Asked[] => [
+  reject({
+    code: 'port_held',
+    message: `${context.id} is held by ${context.holder}; change the NIC of that VM instead`,
+  }),
+];
 
 export const rejectInUse = ({ context }: At): readonly Asked[] => [
   reject({ code: 'in_use', message: `${context.id} is held by ${context.holder}; stop or delete that VM instead` }),

@@ -22,11 +22,24 @@ import {
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, message, noParams, type EventOf, type SpecOf } from '../values/kind.ts';
+import { referenceAdd, referenceConfirm, referenceDrop, referenceMissing } from '../values/references.ts';
 import { hostFactsSchema, tapProofSchema } from '../values/wiring.ts';
 import { portLeft, portLocated, segmentDelayed, segmentNeed } from '../vpc/vpc-protocol.ts';
 import { segmentProvided, segmentRefused } from '../vpc/vpc-protocol.ts';
 
 export const macSchema = z.string().regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/, 'must be six lower case hex pairs');
+
+export const securityGroupsSchema = z
+  .array(nameSchema)
+  .max(5)
+  .refine((names) => new Set(names).size === names.length, 'names must differ')
+  .nullable()
+  .default(null)
+  .describe("Security groups of the port. null: the tenant's group default; []: none, so that everything is denied.");
+
+/** For `references`: the security groups that a spec names. */
+export const groupReferences = (path: string, names: readonly string[] | null) =>
+  (names ?? []).map((name, at) => ({ path: `${path}.${at}`, kind: 'security-group', name }));
 
 export const portSpec = z
   .strictObject({
@@ -34,14 +47,19 @@ export const portSpec = z
     address: z.ipv4().nullable().default(null).describe('Requested address, or null for the next free one.'),
     mac: macSchema.nullable().default(null),
     host: nameSchema.nullable().default(null).describe('Host to bind it on at once, without a VM.'),
+    securityGroups: securityGroupsSchema,
   })
   .meta({ id: 'PortSpec' });
 
-export const portClaim = message('port.claim', 'A VM requests a port; a repeated claim gets the same answer.', {
-  spec: portSpec,
-  /** Actor id of the VM. */
-  holder: z.string(),
-});
+export const portClaim = message(
+  'port.claim',
+  'A VM requests a port, or changes its groups; a repeated claim gets the same answer.',
+  {
+    spec: portSpec,
+    /** Actor id of the VM. */
+    holder: z.string(),
+  },
+);
 export const portReady = message('port.ready', 'The port has its address and MAC, which it keeps until it ends.', {
   port: z.string(),
   address: z.string(),
@@ -100,9 +118,18 @@ export const portKind = defineKind({
   says: 'An address of a network, and where it is bound: to a VM, or to a host without a VM.',
   placement: 'sharded',
   declared: declare(portSpec, {
-    changes: { network: 'replace', address: 'replace', mac: 'replace', host: 'replace' },
-    parents: ['network'],
-    references: ({ network }) => [{ path: 'network', kind: 'network', name: network }],
+    changes: {
+      network: 'replace',
+      address: 'replace',
+      mac: 'replace',
+      host: 'replace',
+      securityGroups: 'in place',
+    },
+    parents: ['network', 'security-group'],
+    references: ({ network, securityGroups }) => [
+      { path: 'network', kind: 'network', name: network },
+      ...groupReferences('securityGroups', securityGroups),
+    ],
     naming: 'vm.nic',
     columns: {
       network: ({ network }) => network,
@@ -111,7 +138,7 @@ export const portKind = defineKind({
     },
     says: {
       create: 'Declares a port. Answered once it has its address and MAC.',
-      update: 'Changes labels and protection; the spec of a port cannot change.',
+      update: 'Changes the security groups, labels and protection. Flows that no group admits any more end.',
       delete: 'Unbinds it and releases its address. Rejected in_use while a VM has it.',
     },
   }),
@@ -133,9 +160,11 @@ export const portKind = defineKind({
     bindingReady,
     bindingFailed,
     bindingRemoved,
+    referenceMissing,
+    referenceConfirm,
   ],
-  // A port that does not exist answers a release with `port.gone`, and gives back an address that is held for it.
-  startedBy: [portClaim, portRelease, addressConfirm],
+  // A port that does not exist answers a release with `port.gone`, and gives back what is held for it.
+  startedBy: [portClaim, portRelease, addressConfirm, referenceConfirm],
   fromNode: [],
   sends: [
     portReady,
@@ -154,6 +183,8 @@ export const portKind = defineKind({
     portLeft,
     bindingEnsure,
     bindingRemove,
+    referenceAdd,
+    referenceDrop,
   ],
   effects: [],
 });

@@ -38,6 +38,7 @@ export const held: PortContext = {
   leaving: false,
   bindingUid: null,
   proof: null,
+  joined: [],
 };
 export const fresh = { ...newDeclared(id), holder: null, grant: null, host: null, runEpoch: 0 };
 /** Differs in a field that cannot change. */
@@ -68,4 +69,13 @@ export const from = (type: string, more: object = {}) => ({
 });
 export const off = ['port.left > vpc', 'binding.remove > binding'];
 export const allocated = { type: 'address.allocated', ...grant };
-export const proof = { tap: 't0', ifindex: 9, bridge: 'b0', mtu: 1450, route: 'r', dhcpHost: 'd', nftGeneration: 1 };
+export const proof = {
+  tap: 't0',
+  ifindex: 9,
+  bridge: 'b0',
+  mtu: 1450,
+  route: 'r',
+  dhcpHost: 'd',
+  nftGeneration: 1,
+  groups: ['security-group/t/default'],
+};

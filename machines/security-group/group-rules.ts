@@ -17,34 +17,39 @@ const portProtocols: ReadonlySet<unknown> = new Set(['tcp', 'udp', 'sctp']);
 
 const portSchema = z.int().min(1).max(65_535);
 
-/** Other ends of a rule: exactly one of the fields, or null for every address. */
-export const remoteSchema = z
-  .union([
-    z.strictObject({ cidr: z.string().max(18).describe('IPv4 such as 192.0.2.0/24.') }),
-    z.strictObject({ group: z.string().max(60).describe('Name of a security group: the addresses of its ports.') }),
-    z.strictObject({ addressSet: z.string().max(60).describe('Name of an address set of the VPC.') }),
-  ])
-  .nullable();
+/**
+ * A rule of a group. @param reference form of another group or an address set: a name in a spec, an actor id on hosts
+ */
+export const ruleSchema = <Reference extends z.ZodType<string>>(reference: Reference) =>
+  z.strictObject({
+    direction: z.enum(['ingress', 'egress']),
+    protocol: z
+      .union([z.enum(['any', 'tcp', 'udp', 'sctp', 'icmp']), z.int().min(0).max(255)])
+      .default('any')
+      .describe('A name, or the number of a protocol that has no name here.'),
+    ports: z
+      .strictObject({ from: portSchema, to: portSchema })
+      .nullable()
+      .default(null)
+      .describe('Destination ports of tcp, udp or sctp, both included; null: all.'),
+    icmp: z
+      .strictObject({ type: z.int().min(0).max(255), code: z.int().min(0).max(255).nullable().default(null) })
+      .nullable()
+      .default(null)
+      .describe('Type and code of icmp; null: all.'),
+    remote: z
+      .union([
+        z.strictObject({ cidr: z.string().max(18).describe('IPv4 such as 192.0.2.0/24.') }),
+        z.strictObject({ group: reference.describe('A security group: the addresses of its ports.') }),
+        z.strictObject({ addressSet: reference.describe('An address set of the VPC.') }),
+      ])
+      .nullable()
+      .default(null)
+      .describe('The other end: source of ingress, destination of egress; null: every address.'),
+  });
 
-export const groupRuleSchema = z.strictObject({
-  direction: z.enum(['ingress', 'egress']),
-  protocol: z
-    .union([z.enum(['any', 'tcp', 'udp', 'sctp', 'icmp']), z.int().min(0).max(255)])
-    .default('any')
-    .describe('A name, or the number of a protocol that has none here.'),
-  ports: z
-    .strictObject({ from: portSchema, to: portSchema })
-    .nullable()
-    .default(null)
-    .describe('Destination ports, both included, of tcp, udp and sctp; null: all of them.'),
-  icmp: z
-    .strictObject({ type: z.int().min(0).max(255), code: z.int().min(0).max(255).nullable().default(null) })
-    .nullable()
-    .default(null)
-    .describe('Type and code of icmp; null: all of them.'),
-  remote: remoteSchema.default(null).describe('The other end: source of ingress, destination of egress.'),
-});
-/** A rule. In a spec, `group` and `addressSet` are names; hosts get the same with actor ids. */
+/** A rule as hosts get it: other groups and address sets by their actor ids. */
+export const groupRuleSchema = ruleSchema(z.string().max(120));
 export type GroupRule = ValueOf<typeof groupRuleSchema>;
 export type Remote = GroupRule['remote'];
 
@@ -117,7 +122,10 @@ function fitsPacket({ protocol, ports, icmp }: GroupRule, packet: OpeningPacket)
   if (protocol === 'any') return true;
   if (packet.protocol !== (typeof protocol === 'number' ? protocol : protocolNumbers[protocol])) return false;
   const { destinationPort } = packet;
-  if (ports !== null && !(destinationPort !== undefined && destinationPort >= ports.from && destinationPort <= ports.to))
+  if (
+    ports !== null &&
+    !(destinationPort !== undefined && destinationPort >= ports.from && destinationPort <= ports.to)
+  )
     return false;
   if (icmp === null) return true;
   return packet.icmp?.type === icmp.type && (icmp.code === null || packet.icmp.code === icmp.code);

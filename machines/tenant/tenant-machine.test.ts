@@ -29,6 +29,7 @@ const release = { type: 'quota.release', kind: 'network', claimant: 'network/t/a
 const fresh = { 'claim/network/t/a': null };
 const claimed = { 'claim/network/t/a': { kind: 'network' } };
 const opened = { type: 'vpc.opened', vpc: 'vpc/t/main' };
+const groupOpened = { type: 'group.opened' };
 const onlyMain = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' } } };
 const others = { 'claim/*': { 'vpc/t/main': { kind: 'vpc' }, 'vm/t/v': { kind: 'vm' } } };
 const full = { spec: specOf({ network: 1 }), used: { vpc: 1, network: 1 } };
@@ -67,8 +68,16 @@ const waiter = (commandId: string) => ({ commandId, result: 'created' });
 const rows: readonly Row[] = [
   { in: 'born', on: create, command: 'c', to: 'opening', asks: ['defer', 'vpc.open > vpc'] },
   { in: 'born', on: claim, to: 'gone', asks: ['quota.refused > network'] },
-  { in: 'opening', with: { waiters: [waiter('c'), waiter('d')] }, on: opened, to: 'active', asks: ['reply', 'reply'] },
-  { in: 'opening', on: 'vpcDeadline', to: 'opening', asks: ['vpc.open > vpc'] },
+  { in: 'opening', on: opened, to: 'grouping', asks: ['group.open > security-group'] },
+  { in: 'opening', on: 'partDeadline', to: 'opening', asks: ['vpc.open > vpc'] },
+  {
+    in: 'grouping',
+    with: { waiters: [waiter('c'), waiter('d')] },
+    on: groupOpened,
+    to: 'active',
+    asks: ['reply', 'reply'],
+  },
+  { in: 'grouping', on: 'partDeadline', to: 'grouping', asks: ['group.open > security-group'] },
   { in: 'opening', on: create, command: 'd', to: 'opening', asks: ['defer'] },
   {
     in: 'opening',
@@ -99,7 +108,7 @@ const rows: readonly Row[] = [
     command: 'd',
     rows: onlyMain,
     to: 'deleting',
-    asks: ['defer', 'vpc.close > vpc'],
+    asks: ['defer', 'group.close > security-group', 'vpc.close > vpc'],
   },
   {
     in: 'active',
@@ -109,7 +118,7 @@ const rows: readonly Row[] = [
     rows: { 'claim/*': {} },
     to: 'gone',
   },
-  { in: 'deleting', on: 'vpcDeadline', to: 'deleting', asks: ['vpc.close > vpc'] },
+  { in: 'deleting', on: 'partDeadline', to: 'deleting', asks: ['group.close > security-group', 'vpc.close > vpc'] },
   { in: 'deleting', on: claim, to: 'deleting', asks: ['quota.refused > network'] },
   { in: 'deleting', on: create, command: 'd', to: 'deleting', asks: ['reject name_busy'] },
   {
@@ -172,7 +181,7 @@ test('Ready follows the states, and says since when', () => {
   );
   const opening = (born.context as unknown as TenantContext).conditions;
   assert.equal(opening, [{ type: 'Ready', status: 'False', reason: 'OpeningVpc', message: '', since: 5 }]);
-  const active = decided(tenantMachine, born.context, { in: 'opening', on: opened, at: 9, to: '' })
+  const active = decided(tenantMachine, born.context, { in: 'grouping', on: groupOpened, at: 9, to: '' })
     .context as unknown as TenantContext;
   assert.equal(active.conditions, [{ type: 'Ready', status: 'True', reason: 'Active', message: '', since: 9 }]);
 });

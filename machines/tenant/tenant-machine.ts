@@ -1,5 +1,5 @@
 /**
- * A tenant: its quota, and the VPC `main` that comes with it. The control API checks who may act for it. Upholds:
+ * A tenant: its quota, and the VPC `main` and the group `default` that come with it. The control API checks who may act for it. Upholds:
  * claims granted never exceed the quota, and a repeated claim counts once.
  */
 import { assign, setup } from 'xstate';
@@ -26,6 +26,8 @@ export const tenantMachine = setup({
     rejectInUse: tell(messages.inUse),
     openVpc: tell(messages.openVpc),
     closeVpc: tell(messages.closeVpc),
+    openGroup: tell(messages.openGroup),
+    closeGroup: tell(messages.closeGroup),
     grant: tell(messages.grant),
     refuse: tell(messages.refuse),
     refuseAbsent: tell(messages.refuseAbsent),
@@ -39,7 +41,7 @@ export const tenantMachine = setup({
     isHeld: messages.isHeld,
     isEmpty: ({ context }) => (context.used['vpc'] ?? 0) === 0,
   },
-  delays: { vpcDeadline: 10_000 },
+  delays: { partDeadline: 10_000 },
 }).createMachine({
   id: 'tenant',
   context: ({ input }) => ({ ...newDeclared(input.id), used: {} }),
@@ -57,9 +59,21 @@ export const tenantMachine = setup({
         ...whileDeclaring('tenant', { actions: ['takeSpec', 'awaitAnswer'] }),
         ...counting,
         'tenant.delete': { target: 'deleting', actions: 'awaitAnswer' },
-        'vpc.opened': { target: 'active', actions: ['observe', 'answerAll'] },
+        'vpc.opened': { target: 'grouping' },
       },
-      after: { vpcDeadline: { target: 'opening', reenter: true } },
+      after: { partDeadline: { target: 'opening', reenter: true } },
+    },
+    grouping: {
+      description: 'The security group default is being created, for ports that declare none.',
+      entry: [ready('False', 'OpeningGroup'), 'openGroup'],
+      on: {
+        ...whileDeclaring('tenant', { actions: ['takeSpec', 'awaitAnswer'] }),
+        ...counting,
+        'tenant.delete': { target: 'deleting', actions: 'awaitAnswer' },
+        'vpc.opened': {},
+        'group.opened': { target: 'active', actions: ['observe', 'answerAll'] },
+      },
+      after: { partDeadline: { target: 'grouping', reenter: true } },
     },
     active: {
       description: 'The tenant can be used within its quota.',
@@ -74,19 +88,21 @@ export const tenantMachine = setup({
           { target: 'deleting', actions: 'awaitAnswer' },
         ),
         'vpc.opened': {},
+        'group.opened': {},
       },
     },
     deleting: {
-      description: 'The VPC main is being deleted; the tenant ends with it.',
-      entry: [ready('False', 'Deleting'), 'closeVpc'],
+      description: 'The group default and the VPC main are being deleted; the tenant ends with the VPC.',
+      entry: [ready('False', 'Deleting'), 'closeGroup', 'closeVpc'],
       always: { guard: 'isEmpty', target: 'gone' },
       on: {
         ...whileDeleting('tenant'),
         'quota.claim': { actions: 'refuseLate' },
         'quota.release': { actions: ['dropClaim', 'count'] },
         'vpc.opened': {},
+        'group.opened': {},
       },
-      after: { vpcDeadline: { target: 'deleting', reenter: true } },
+      after: { partDeadline: { target: 'deleting', reenter: true } },
     },
     gone: {
       description: 'The tenant has ended, or was never created; its name is free.',

@@ -5,6 +5,7 @@ import type { Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { quotaGranted, quotaRefused } from '../values/quota.ts';
 import { putRow, reject, removeRow, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
+import { defaultGroupName, groupClose, groupOpen } from '../security-group/security-group-protocol.ts';
 import { vpcClose, vpcOpen } from '../vpc/vpc-protocol.ts';
 import { defaultQuota, type Quota, type TenantEvent, type TenantSpec } from './tenant-protocol.ts';
 
@@ -24,11 +25,16 @@ export type At = Seen<TenantContext, TenantEvent>;
 
 export const mainVpcOf = (context: TenantContext): string => idOf('vpc', partsOfId(context.id).name, 'main');
 
+const defaultGroupOf = (context: TenantContext): string =>
+  idOf('security-group', partsOfId(context.id).name, defaultGroupName);
+
 /** A kind of a later release has its default until the quota names it. */
 const quotaOf = ({ spec }: TenantContext): Quota => ({ ...defaultQuota, ...spec?.quota });
 const usedOf = ({ used }: TenantContext, kind: string): number => used[kind] ?? 0;
 
 export const openVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), vpcOpen({}))];
+export const openGroup = ({ context }: At): readonly Asked[] => [send(defaultGroupOf(context), groupOpen({}))];
+export const closeGroup = ({ context }: At): readonly Asked[] => [send(defaultGroupOf(context), groupClose({}))];
 export const closeVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(context), vpcClose({}))];
 
 const claimed = (event: TenantEvent & { claimant: string }): Claim | undefined => row(event, 'claim', event.claimant);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { countedKinds } from '../tenant-kinds.ts';
 import { declare, defineKind, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
+import { groupClose, groupOpen, groupOpened } from '../security-group/security-group-protocol.ts';
 import { vpcClose, vpcOpen, vpcOpened } from '../vpc/vpc-protocol.ts';
 
 const limit = z.int().min(0).max(100_000);
@@ -38,7 +39,7 @@ export const tenantSpec = z
 
 export const tenantKind = defineKind({
   kind: 'tenant',
-  says: 'An owner of objects, with a quota and a VPC named main. Its name is the scope of everything it owns.',
+  says: 'An owner of objects, with a quota, a VPC named main and a security group named default. Its name is the scope of everything it owns.',
   placement: 'sharded',
   declared: declare(tenantSpec, {
     changes: { quota: 'in place' },
@@ -48,17 +49,17 @@ export const tenantKind = defineKind({
     permission: 'admin',
     columns: {},
     says: {
-      create: 'Creates a tenant and its VPC main. Answered when the VPC has its VNI.',
+      create: 'Creates a tenant, its VPC main and its group default. Answered when both can be used.',
       update: 'Changes the quota. Objects beyond a lower one stay; a network keeps its number of ports.',
       delete: 'Removes an empty tenant. Rejected in_use otherwise.',
     },
   }),
   commands: {},
-  takes: [quotaClaim, quotaRelease, vpcOpened],
+  takes: [quotaClaim, quotaRelease, vpcOpened, groupOpened],
   // A claim for a tenant that does not exist is refused.
   startedBy: [quotaClaim],
   fromNode: [],
-  sends: [quotaGranted, quotaRefused, vpcOpen, vpcClose],
+  sends: [quotaGranted, quotaRefused, vpcOpen, vpcClose, groupOpen, groupClose],
   effects: [],
 });
 

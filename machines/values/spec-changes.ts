@@ -31,11 +31,27 @@ function leavesOf(path: string, before: unknown, after: unknown, change: ChangeC
   return fields.flatMap((field) => leavesOf(`${path}.${field}`, before[field] ?? null, after[field] ?? null, change));
 }
 
-/** A rule for a list whose items have a key: added and removed items are of one class, a changed item of another. */
+/**
+ * A rule for a list whose items have a key: added and removed items are of one class, changed fields of an item of
+ * another, or of their own where `fields` names them.
+ */
 export function keyedItems<Item extends object>(
   key: keyof Item & string,
-  classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>>,
+  classes: Readonly<Record<'added' | 'removed' | 'changed', ChangeClass>> & {
+    readonly fields?: Readonly<Partial<Record<keyof Item & string, ChangeClass>>>;
+  },
 ): ItemRule<readonly Item[]> {
+  const { fields = {} } = classes;
+  /** A named field is reported by itself; the others make one change of the item. */
+  const itemChanges = (had: Item, item: Item, path: string): readonly SpecChange[] => {
+    const named = (Object.entries(fields) as [keyof Item & string, ChangeClass][])
+      .filter(([field]) => !sameJson(had[field] ?? null, item[field] ?? null))
+      .map(([field, change]) => ({ path: `${path}.${field}`, before: had[field], after: item[field], change }));
+    const rest = (of: Item): object => Object.fromEntries(Object.entries(of).filter(([field]) => !(field in fields)));
+    return sameJson(rest(had), rest(item))
+      ? named
+      : [{ path, before: rest(had), after: rest(item), change: classes.changed }, ...named];
+  };
   const rule = (before: readonly Item[], after: readonly Item[], path: string): readonly SpecChange[] => {
     const byKey = (items: readonly Item[]) => new Map(items.map((item) => [item[key], item]));
     const [old, next] = [byKey(before), byKey(after)];
@@ -49,8 +65,7 @@ export function keyedItems<Item extends object>(
     for (const [value, item] of next) {
       const had = old.get(value);
       if (had === undefined) changes.push({ path: at(after, value), before: null, after: item, change: classes.added });
-      else if (!sameJson(had, item))
-        changes.push({ path: at(after, value), before: had, after: item, change: classes.changed });
+      else changes.push(...itemChanges(had, item, at(after, value)));
     }
     const order = (items: readonly Item[]) =>
       items.map((item) => item[key]).filter((one) => old.has(one) && next.has(one));
@@ -58,5 +73,6 @@ export function keyedItems<Item extends object>(
     return changes;
   };
   const { added, removed, changed } = classes;
-  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}` });
+  const own = Object.entries(fields).map(([field, change]) => `; ${field}: ${String(change)}`);
+  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}${own.join('')}` });
 }

@@ -89,7 +89,7 @@ test('from the command to the addresses, or back to nothing', () => {
 });
 
 test('what changes before the addresses are there is claimed and answered with the rest', () => {
-  const eth1 = { name: 'eth1', network: 'n', address: null, mac: null };
+  const eth1 = { name: 'eth1', network: 'n', address: null, mac: null, securityGroups: null };
   const more = { ...spec, nics: [...spec.nics, eth1] };
   const added = row('addressing', unaddressed, v.apply(more), 'addressing', undefined);
   const { asks, context } = decided(vmMachine, held, added);

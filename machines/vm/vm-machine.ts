@@ -82,6 +82,8 @@ export const vmMachine = setup({
     wantDeleted: assign(changes.wantDeleted),
     settle: assign(changes.settle),
     claimPorts: tell(messages.claimPorts),
+    regroupPorts: tell(messages.regroupPorts),
+    regroupProposed: tell(messages.regroupProposed),
     claimProposed: tell(messages.claimProposed),
     releasePorts: tell(messages.releasePorts),
     releaseStrays: tell(messages.releaseStrays),
@@ -133,7 +135,10 @@ export const vmMachine = setup({
     'vm.start': [dying, { guard: 'wantsRun', actions: 'answerUnchanged' }, { actions: 'wantRunning' }],
     'vm.stop': [dying, { actions: 'wantStopped' }],
     'port.ready': [
-      { guard: 'completesProposal', actions: ['notePort', 'acceptProposed', 'releaseStrays', 'answerAll'] },
+      {
+        guard: 'completesProposal',
+        actions: ['notePort', 'regroupProposed', 'acceptProposed', 'releaseStrays', 'answerAll'],
+      },
       { actions: 'notePort' },
     ],
     'port.refused': { guard: 'refusesProposal', actions: ['rejectProposed', 'releaseStrays'] },
@@ -167,7 +172,7 @@ export const vmMachine = setup({
         ...whileDeclaring('vm', {
           target: 'addressing',
           reenter: true,
-          actions: ['takeSpec', 'awaitAnswer', 'releaseStrays'],
+          actions: ['regroupPorts', 'takeSpec', 'awaitAnswer', 'releaseStrays'],
         }),
         ...toldToWait,
         ...deletedBy('vm', { target: 'dismantling', actions: toDelete }),

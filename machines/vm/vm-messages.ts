@@ -3,27 +3,43 @@ import { place, placeRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import { incarnationStart, incarnationStop } from '../incarnation/incarnation-protocol.ts';
 import { portBind, portClaim, portRelease, portRest } from '../port/port-protocol.ts';
+import { sameJson } from '../values/failures.ts';
 import { clusterId } from '../values/identifiers.ts';
 import { rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
 import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
 import { volumeAttach, volumeDetach, volumeLocate } from '../volume/volume-protocol.ts';
-import { dropRefused, refusalOf } from './vm-changes.ts';
+import { declarationOf, dropRefused, refusalOf } from './vm-changes.ts';
 import * as contexts from './vm-context.ts';
 import { hostIn, imageIds, portId, portIds, runSpecIn, specIn, volumeIds } from './vm-context.ts';
 import type { At, VmContext } from './vm-context.ts';
-import type { VmSpec } from './vm-protocol.ts';
+import type { VmNic, VmSpec } from './vm-protocol.ts';
 
 // Ports
 
 function claims(context: VmContext, spec: VmSpec, awaited: readonly string[]): readonly Asked[] {
-  return spec.nics
-    .filter((nic) => awaited.includes(portId(context, nic)))
-    .map((nic) => {
-      const { network, address, mac } = nic;
-      const wanted = { network, address, mac, host: null };
-      return send(portId(context, nic), portClaim({ spec: wanted, holder: context.id }));
-    });
+  return spec.nics.filter((nic) => awaited.includes(portId(context, nic))).map((nic) => claim(context, nic));
 }
+
+function claim(context: VmContext, nic: VmNic): Asked {
+  const { network, address, mac, securityGroups } = nic;
+  const spec = { network, address, mac, host: null, securityGroups };
+  return send(portId(context, nic), portClaim({ spec, holder: context.id }));
+}
+
+/** Claims the ports again whose groups a spec changes, before it is accepted. */
+function regroup(context: VmContext, spec: VmSpec): readonly Asked[] {
+  return spec.nics
+    .filter((nic) => {
+      const before = context.spec?.nics.find(({ name }) => name === nic.name);
+      return before !== undefined && !sameJson(before.securityGroups, nic.securityGroups);
+    })
+    .map((nic) => claim(context, nic));
+}
+
+export const regroupPorts = (seen: At): readonly Asked[] => regroup(seen.context, declarationOf(seen).spec);
+
+export const regroupProposed = ({ context }: At): readonly Asked[] =>
+  context.proposed === null ? [] : regroup(context, context.proposed.spec);
 
 export const claimPorts = ({ context }: At): readonly Asked[] => claims(context, specIn(context), context.awaited);
 

@@ -10,6 +10,7 @@ import {
   incarnationStop,
 } from '../incarnation/incarnation-protocol.ts';
 import {
+  groupReferences,
   macSchema,
   portActive,
   portBind,
@@ -23,6 +24,7 @@ import {
   portRest,
   portTapped,
   portUnbound,
+  securityGroupsSchema,
 } from '../port/port-protocol.ts';
 import { keyedItems } from '../values/spec-changes.ts';
 import { nameSchema } from '../values/identifiers.ts';
@@ -42,6 +44,7 @@ const nic = z.strictObject({
   network: nameSchema,
   address: z.ipv4().nullable().default(null),
   mac: macSchema.nullable().default(null),
+  securityGroups: securityGroupsSchema,
 });
 const disk = z.strictObject({ volume: nameSchema });
 
@@ -115,13 +118,21 @@ export const vmKind = defineKind({
       restart: 'in place',
       running: 'in place',
       host: 'next start',
-      nics: keyedItems<VmNic>('name', { added: 'next start', removed: 'next start', changed: 'replace' }),
+      nics: keyedItems<VmNic>('name', {
+        added: 'next start',
+        removed: 'next start',
+        changed: 'replace',
+        fields: { securityGroups: 'in place' },
+      }),
       disks: keyedItems<VmDisk>('volume', { added: 'next start', removed: 'next start', changed: 'next start' }),
       boot: 'next start',
     },
-    parents: ['network', 'volume', 'image'],
+    parents: ['network', 'security-group', 'volume', 'image'],
     references: ({ nics, disks, boot: direct }) => [
-      ...nics.map(({ network }, at) => ({ path: `nics.${at}.network`, kind: 'network', name: network })),
+      ...nics.flatMap(({ network, securityGroups }, at) => [
+        { path: `nics.${at}.network`, kind: 'network', name: network },
+        ...groupReferences(`nics.${at}.securityGroups`, securityGroups),
+      ]),
       ...disks.map(({ volume }, at) => ({ path: `disks.${at}.volume`, kind: 'volume', name: volume })),
       ...(direct === null
         ? []
@@ -142,7 +153,8 @@ export const vmKind = defineKind({
     },
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
-      update: 'Changes the restart policy at once; cpus, memory, NICs, disks and boot at the next start.',
+      update:
+        'Changes the restart policy and the security groups at once; cpus, memory, NICs, disks and boot at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
   }),

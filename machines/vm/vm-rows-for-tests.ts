@@ -18,7 +18,7 @@ export const spec: VmSpec = {
   restart: 'on-failure',
   running: true,
   host: null,
-  nics: [{ name: 'eth0', network: 'n', address: null, mac: null }],
+  nics: [{ name: 'eth0', network: 'n', address: null, mac: null, securityGroups: null }],
   disks: [{ volume: 'root' }],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },
 };
@@ -186,7 +186,7 @@ export const living: readonly (readonly [string, object])[] = [
   ['failed', failed],
 ];
 
-export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null };
+export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null, securityGroups: null };
 export const eth1Port = 'port/t/v.eth1';
 export const more: VmSpec = { ...spec, nics: [...spec.nics, eth1] };
 export const both = { [port]: portReady, [eth1Port]: { ...portReady, port: eth1Port } };

@@ -12,7 +12,7 @@ export const living = whileLiving(
     guard: 'addsNics',
     actions: ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated', 'claimProposed'],
   },
-  { actions: ['rejectSuperseded', 'acceptSpec', 'releaseStrays', 'answerUpdated'] },
+  { actions: ['rejectSuperseded', 'regroupPorts', 'acceptSpec', 'releaseStrays', 'answerUpdated'] },
 );
 /** A change that waits for the ports of its NICs is repeated, or withdrawn. */
 export const repeated = { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] } as const;

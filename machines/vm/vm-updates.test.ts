@@ -45,6 +45,21 @@ test('an equal declaration is unchanged in every state', () => {
   assert.equal(asked[0]?.params, { commandId: 'C', result });
 });
 
+test('other security groups of a NIC are claimed of its port at once, whatever the VM does', () => {
+  const [nic] = spec.nics;
+  if (nic === undefined) throw new Error('no NIC');
+  const inWeb = { ...spec, nics: [{ ...nic, securityGroups: ['web'] }] };
+  const rows = living.map(([state, of]) => row(state, of, v.update(inWeb), state, ['port.claim > port', 'reply']));
+  assert.equal(disagreements(vmMachine, held, rows), []);
+  const { asked, context } = did('running', runs, v.update(inWeb));
+  const { event } = asked[0]?.params as { event: { spec: { securityGroups: unknown } } };
+  assert.equal(event.spec.securityGroups, ['web']);
+  assert.equal(restartOf(context), none);
+  // Any other field of a NIC cannot change.
+  const elsewhere = { ...spec, nics: [{ ...nic, network: 'm', securityGroups: ['web'] }] };
+  assert.equal(did('running', runs, v.update(elsewhere)).asks, ['reject immutable_field']);
+});
+
 const nextStart: Readonly<Record<string, Partial<VmSpec>>> = {
   cpus: { cpus: 2 },
   memoryMib: { memoryMib: 512 },
@@ -127,7 +142,7 @@ test('running declared false stops it in every state, declared true starts it', 
 });
 
 test('a NIC that stays cannot change: the field is named, with both values', () => {
-  const other = { name: 'eth0', network: 'm', address: null, mac: null };
+  const other = { name: 'eth0', network: 'm', address: null, mac: null, securityGroups: null };
   const changed = { ...spec, nics: [other] };
   const rows = living.flatMap(([state, of]) => [
     row(state, of, v.update(changed), state, ['reject immutable_field']),

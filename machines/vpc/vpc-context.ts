@@ -48,6 +48,8 @@ export interface Location {
   readonly port: string;
   /** Index of the host. */
   readonly host: number;
+  /** Ids of the port's security groups. */
+  readonly groups: readonly string[];
 }
 
 /** Per released network: host -> generation of section `networks` that proves its absence there. */

@@ -36,8 +36,12 @@ export type ElementViews = Readonly<Record<string, Readonly<Record<string, Eleme
 export const elementsOf = ({ elements }: VpcContext, section: string): Elements =>
   Object.fromEntries(Object.entries(elements[section] ?? {}).map(([key, { element }]) => [key, element]));
 
-export const hasElements = ({ elements }: VpcContext): boolean =>
-  Object.values(elements).some((section) => Object.keys(section).length > 0);
+/** Sections of objects that do not belong to the VPC: their elements do not keep it, and end with it. */
+const looseSections: ReadonlySet<string> = new Set(['security-groups']);
+
+/** Keys of the elements that keep the VPC from being deleted. */
+export const keepingElements = ({ elements }: VpcContext): readonly string[] =>
+  Object.entries(elements).flatMap(([section, keyed]) => (looseSections.has(section) ? [] : Object.keys(keyed)));
 
 /** The context with the new or changed element. */
 export function withElement({ context, event }: { context: VpcContext; event: VpcEvent }): VpcContext {

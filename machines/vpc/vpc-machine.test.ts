@@ -21,9 +21,9 @@ import {
 import { heard, view, waits } from './vpc-rows-for-tests.ts';
 
 const none = { 'location/*': {} };
-const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2 } };
+const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2, groups: [] } };
 const nowhere = { 'location/10.0.0.9': null };
-const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2 };
+const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2, groups: [] };
 const left = { type: 'port.left', port: 'port/t/p', address: '10.0.0.9', host: 2 };
 const published = 'segment.publish > segment';
 const provided = 'segment.provided > port';

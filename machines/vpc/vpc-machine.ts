@@ -12,7 +12,7 @@ import { act, tell } from '../values/telling.ts';
 import type { VpcContext } from './vpc-context.ts';
 import * as messages from './vpc-messages.ts';
 import { vpcKind, type VpcEvent, type VpcSpec } from './vpc-protocol.ts';
-import { hasElements } from './vpc-elements.ts';
+import { keepingElements } from './vpc-elements.ts';
 
 const kit = declaredKit<VpcSpec, VpcContext, VpcEvent>(vpcKind, { result: ({ vni }) => ({ vni }) });
 
@@ -53,7 +53,7 @@ export const vpcMachine = setup({
   },
   guards: {
     ...kit.guards,
-    isHeld: ({ context }) => Object.keys(context.networks).length > 0 || hasElements(context),
+    isHeld: ({ context }) => Object.keys(context.networks).length > 0 || keepingElements(context).length > 0,
     hasNoSegments: ({ context }) => Object.keys(context.segments).length === 0,
   },
   delays: { quotaDeadline: 5_000, vniDeadline: 5_000, removeDeadline: 30_000 },

@@ -24,7 +24,14 @@ import {
   type VpcEvent,
 } from './vpc-protocol.ts';
 import * as published from './vpc-sections.ts';
-import { delayedElements, noting, settlingElements, withElement, withoutElement } from './vpc-elements.ts';
+import {
+  delayedElements,
+  keepingElements,
+  noting,
+  settlingElements,
+  withElement,
+  withoutElement,
+} from './vpc-elements.ts';
 
 export type At = Seen<VpcContext, VpcEvent>;
 type Done = Acted<VpcContext>;
@@ -44,8 +51,7 @@ export const openSpec = ({ event }: At): Partial<VpcContext> => ({ uid: event.me
 
 export function inUse({ context, event }: At): readonly Asked[] {
   if (event.meta.commandId === undefined) return [];
-  const elements = Object.values(context.elements).flatMap((keyed) => Object.keys(keyed));
-  const holders = [...Object.keys(context.networks), ...elements].join(', ');
+  const holders = [...Object.keys(context.networks), ...keepingElements(context)].join(', ');
   return [reject({ code: 'in_use', message: `${context.id} still has ${holders}; delete those first` })];
 }
 
@@ -368,29 +374,24 @@ export function dropSegment({ context, event }: At): Partial<VpcContext> {
 
 const place = (event: VpcEvent & { address: string }): Location | undefined => row(event, 'location', event.address);
 
-/** Publishes the route to the other hosts; on the port's own host its binding makes the route. */
+/** Publishes the route to the other hosts, and the groups of the port to all. */
 export function locate({ context, event }: At): Done {
   assertEvent(event, 'port.located');
-  const { port, address, host } = event;
-  const before = place(event);
-  if (sameJson(before, { port, host })) return nothing;
-  const { segments, asks } = published.publishingIncrements(context, published.routesSection, ({ facts }) => {
-    if (facts.index !== host) return { put: { [address]: { address, host } }, removed: [] };
-    return before === undefined || before.host === host ? undefined : { put: {}, removed: [address] };
-  });
-  return { changes: { segments }, asks: [putRow('location', address, { port, host } satisfies Location), ...asks] };
+  const { port, address, host, groups } = event;
+  const [before, after] = [place(event), { port, host, groups } satisfies Location];
+  if (sameJson(before, after)) return nothing;
+  const { segments, asks } = published.publishingLocation(context, address, before, after);
+  return { changes: { segments }, asks: [putRow('location', address, after), ...asks] };
 }
 
-/** Withdraws the route, unless the address has moved to another host or port, and ends the port's waiting. */
+/** Withdraws route and groups, unless the address has moved to another host or port, and ends the port's waiting. */
 export function unlocate({ context, event }: At): Done {
   assertEvent(event, 'port.left');
   const { port, address, host } = event;
   const waiting = context.waiting.filter((each) => each.port !== port);
   const before = place(event);
   if (before === undefined || before.port !== port || before.host !== host) return { changes: { waiting }, asks: [] };
-  const { segments, asks } = published.publishingIncrements(context, published.routesSection, ({ facts }) =>
-    facts.index === host ? undefined : { put: {}, removed: [address] },
-  );
+  const { segments, asks } = published.publishingLocation(context, address, before, undefined);
   return { changes: { segments, waiting }, asks: [removeRow('location', address), ...asks] };
 }
 

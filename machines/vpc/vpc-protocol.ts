@@ -123,12 +123,14 @@ export const segmentDelayed = message(
 );
 export const portLocated = message(
   'port.located',
-  'A port is wired on a host; the route is published to the other hosts.',
+  'A port is wired on a host: its route is published to the other hosts, and its groups to all.',
   {
     port: z.string(),
     address: z.string(),
     /** Index of the host. */
     host: z.int(),
+    /** Ids of its security groups. */
+    groups: z.array(z.string()),
   },
 );
 export const portLeft = message(

@@ -25,7 +25,9 @@ function step(context: object, row: Step) {
   return { told, context: after as unknown as VpcContext };
 }
 
-const elsewhere = { 'location/*': { '10.0.0.5': { port: 'p', host: 1 }, '10.0.0.6': { port: 'q', host: 2 } } };
+const elsewhere = {
+  'location/*': { '10.0.0.5': { port: 'p', host: 1, groups: [] }, '10.0.0.6': { port: 'q', host: 2, groups: ['g'] } },
+};
 const none = { 'location/*': {} };
 
 test('a host that is new gets every section whole, with all routes; the others get a peer', () => {
@@ -84,7 +86,7 @@ test('a network more, a network less, or a network that changed is one element',
 
 test('when an address moves to a host its route there is removed, and the other hosts get the new one', () => {
   const on = { type: 'port.located', port: 'p', address: '10.0.0.9', host: 1 };
-  const { told } = step({ ...held, ...two }, { on, rows: { 'location/10.0.0.9': { port: 'p', host: 2 } } });
+  const { told } = step({ ...held, ...two }, { on, rows: { 'location/10.0.0.9': { port: 'p', host: 2, groups: [] } } });
   const changes = told.map(({ to, updates }) => {
     const { put, removed } = updates['routes'] as Increment;
     return [to, put, removed];

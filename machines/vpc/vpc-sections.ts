@@ -11,6 +11,7 @@ import type { Elements, NetworkSpec, RouteSpec } from '../values/wiring.ts';
 import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.ts';
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
+import type { MemberElement } from '../security-group/group-rules.ts';
 import { ownedSection } from './vpc-elements.ts';
 
 export interface PublishedSection {
@@ -61,9 +62,27 @@ const routes: PublishedSection = {
   },
 };
 
-export const sections: readonly PublishedSection[] = [overlay, networks, routes, ownedSection('address-sets')];
+/** Key: the address. All ports that have groups, for rules that name a group as the other end. */
+const groupMembers: PublishedSection = {
+  name: 'group-members',
+  from: 'location',
+  elements: (_, _view, event) =>
+    Object.fromEntries(
+      Object.entries(rows<Location>(event, 'location'))
+        .filter(([, { groups }]) => groups.length > 0)
+        .map(([address, { groups }]) => [address, { groups } satisfies MemberElement] as const),
+    ),
+};
+
+export const sections: readonly PublishedSection[] = [
+  overlay,
+  networks,
+  routes,
+  ownedSection('address-sets'),
+  groupMembers,
+  ownedSection('security-groups'),
+];
 export const sectionNames: readonly string[] = sections.map(({ name }) => name);
-export const routesSection = routes.name;
 
 /** True when a host has not been sent some section, because a later release added it. */
 export const lacksSections = ({ segments }: VpcContext): boolean =>
@@ -163,23 +182,58 @@ export function publishing(before: VpcContext, after: VpcContext, event: Heard):
   return { segments, asks };
 }
 
-/** Publishes an increment of one section to the hosts for which `change` returns one. */
-export function publishingIncrements(
-  context: VpcContext,
-  name: string,
-  change: (view: SegmentView) => Change | undefined,
-): Published {
+/** Section -> what changes in it. */
+type Changes = Readonly<Record<string, Change>>;
+
+/** Publishes the increments that `changesFor` returns for each host. */
+function publishingIncrements(context: VpcContext, changesFor: (view: SegmentView) => Changes): Published {
   const segments = { ...context.segments };
   const asks: Asked[] = [];
-  for (const [host, view] of Object.entries(context.segments)) {
-    // A segment that was never sent the section gets it whole, with this element in it.
-    const found = view.removing || view.sections[name] === undefined ? undefined : change(view);
-    if (found === undefined || isEmpty(found)) continue;
-    const made = increased(view, name, found);
-    segments[host] = made.view;
-    asks.push(message(context, host, [made.update]));
+  for (const [host, wanted] of Object.entries(context.segments)) {
+    if (wanted.removing) continue;
+    let view = wanted;
+    const updates: SectionUpdate[] = [];
+    for (const [name, change] of Object.entries(changesFor(wanted))) {
+      // A segment that was never sent the section gets it whole, with this element in it.
+      if (view.sections[name] === undefined || isEmpty(change)) continue;
+      const made = increased(view, name, change);
+      view = made.view;
+      updates.push(made.update);
+    }
+    segments[host] = view;
+    if (updates.length > 0) asks.push(message(context, host, updates));
   }
   return { segments, asks };
+}
+
+const withElement = (key: string, element: unknown): Change => ({ put: { [key]: element }, removed: [] });
+const withoutElement = (key: string): Change => ({ put: {}, removed: [key] });
+
+/**
+ * Publishes that the location of an address has changed: its route to the other hosts, its groups to all. On the port's
+ * own host its binding makes the route. Undefined stands for no location.
+ */
+export function publishingLocation(
+  context: VpcContext,
+  address: string,
+  before: Location | undefined,
+  after: Location | undefined,
+): Published {
+  const route = ({ facts }: SegmentView): Change | undefined => {
+    const isOwn = (at: Location | undefined): boolean => at?.host === facts.index;
+    if (after !== undefined && !isOwn(after))
+      return before?.host === after.host ? undefined : withElement(address, { address, host: after.host });
+    return before === undefined || isOwn(before) ? undefined : withoutElement(address);
+  };
+  const [had, has] = [before?.groups ?? [], after?.groups ?? []];
+  const groups = has.length > 0 ? withElement(address, { groups: has }) : withoutElement(address);
+  return publishingIncrements(context, (view) => {
+    const changed = route(view);
+    return {
+      ...(changed === undefined ? {} : { [routes.name]: changed }),
+      ...(sameJson(had, has) ? {} : { [groupMembers.name]: groups }),
+    };
+  });
 }
 
 /**

@@ -1,0 +1,22 @@
+/** The kind `security-group`: rules for the ports that have it, published to the VPCs of those ports. */
+import { securityGroupMachine } from '@photoncloud/machines/security-group/security-group-machine';
+import type { SecurityGroupContext } from '@photoncloud/machines/security-group/security-group-messages';
+import { securityGroupKind } from '@photoncloud/machines/security-group/security-group-protocol';
+import { defineActor } from '../kind/kind-definition.ts';
+import { holderNeeds } from '../kind/holder-needs.ts';
+
+export const securityGroupDefinition = defineActor(securityGroupKind, {
+  chartVersion: 1,
+  machine: securityGroupMachine,
+  needs: holderNeeds(['security-group.delete', 'group.close', 'quota.refused']),
+  status: ({ holders, vpcs }: SecurityGroupContext) => ({ holders, vpcs }),
+  ignored: [
+    'quota.granted',
+    'quota.refused',
+    'reference.missing',
+    'reference.confirm',
+    'element.realized',
+    'element.delayed',
+    'element.removed',
+  ],
+});

@@ -1,0 +1,160 @@
+/** Context of a security group, its changes and its messages: pure functions of context and event. */
+import { assertEvent } from 'xstate';
+import type { DeclaredContext } from '../values/declared.ts';
+import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import { forgetHolders, holdersAfter, referring, type Held } from '../values/references.ts';
+import { reject, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import { elementPut, elementRemove } from '../vpc/vpc-protocol.ts';
+import { ruleProblem, type GroupElement, type Remote } from './group-rules.ts';
+import {
+  defaultGroupName,
+  defaultRules,
+  groupOpened,
+  namesIn,
+  type SecurityGroupEvent,
+  type SecurityGroupSpec,
+} from './security-group-protocol.ts';
+
+/** A VPC with a port of the group; its hosts have the rules. */
+interface PublishedTo {
+  readonly holders: number;
+  /** Generation that all hosts of the VPC have proven. */
+  readonly realized: number;
+}
+
+export interface SecurityGroupContext extends DeclaredContext<SecurityGroupSpec>, Held {
+  readonly vpcs: Readonly<Record<string, PublishedTo>>;
+}
+
+export type At = Seen<SecurityGroupContext, SecurityGroupEvent>;
+type Change = Partial<SecurityGroupContext>;
+
+const section = 'security-groups';
+
+/** @returns a problem for each rule that cannot be applied, and for a rule that stands in the list twice */
+export const problemsOf = ({ rules }: SecurityGroupSpec) =>
+  rules.flatMap(({ description: _, ...rule }, at) => {
+    const found = ruleProblem(rule);
+    return found === undefined ? [] : [{ ...found, path: `spec.rules.${at}.${found.path}` }];
+  });
+
+export const isDefault = ({ context }: At): boolean => partsOfId(context.id).name === defaultGroupName;
+export const isNewest = ({ context, event }: At): boolean =>
+  'generation' in event && event.generation === context.generation;
+
+// Life
+
+/** The group default has the rules of every new tenant. */
+export const openSpec = ({ event }: At): Change => ({
+  uid: event.meta.ulid,
+  spec: { rules: defaultRules.map((rule) => ({ ...rule, description: '' })) },
+  generation: 1,
+  observedGeneration: 1,
+});
+
+export const tellOpened = ({ context }: At): readonly Asked[] => [
+  send(tenantId(partsOfId(context.id).tenant), groupOpened({})),
+];
+
+export const rejectDefault = ({ context }: At): readonly Asked[] => {
+  const message = `${context.id} is the group of ports that declare none; change its rules instead`;
+  return [reject({ code: 'default_group', message })];
+};
+
+/** The VPCs after one holder of a VPC has come or gone. */
+function counted(vpcs: SecurityGroupContext['vpcs'], vpc: string | null, by: 1 | -1): SecurityGroupContext['vpcs'] {
+  if (vpc === null) return vpcs;
+  const { holders, realized } = vpcs[vpc] ?? { holders: 0, realized: 0 };
+  const { [vpc]: _, ...others } = vpcs;
+  return holders + by === 0 ? others : { ...others, [vpc]: { holders: holders + by, realized } };
+}
+
+/** Publishes to VPCs that are new, and withdraws from those that have no holder any more. */
+function spread(context: SecurityGroupContext, vpcs: SecurityGroupContext['vpcs']): readonly Asked[] {
+  const added = Object.keys(vpcs).filter((vpc) => context.vpcs[vpc] === undefined);
+  const left = Object.keys(context.vpcs).filter((vpc) => vpcs[vpc] === undefined);
+  return [
+    ...added.map((vpc) => publication(context, vpc)),
+    ...left.map((vpc) => send(vpc, elementRemove({ section, key: context.id }))),
+  ];
+}
+
+/** A holder has come or gone. */
+export function countHolder(seen: At): Acted<SecurityGroupContext> {
+  const { before, after, acted } = holdersAfter(seen);
+  const rest = counted(seen.context.vpcs, before?.vpc ?? null, -1);
+  const vpcs = counted(rest, after?.vpc ?? null, 1);
+  return { changes: { ...acted.changes, vpcs }, asks: [...acted.asks, ...spread(seen.context, vpcs)] };
+}
+
+/** The group ends although objects refer to it. */
+export const endHolders = (seen: At): Acted<SecurityGroupContext> => ({
+  changes: { holders: 0, vpcs: {} },
+  asks: [...forgetHolders(seen), ...spread(seen.context, {})],
+});
+
+// Rules
+
+function remoteOn({ id }: SecurityGroupContext, remote: Remote): Remote {
+  const { tenant } = partsOfId(id);
+  if (remote === null || 'cidr' in remote) return remote;
+  return 'group' in remote
+    ? { group: idOf('security-group', tenant, remote.group) }
+    : { addressSet: idOf('address-set', tenant, remote.addressSet) };
+}
+
+const publication = (context: SecurityGroupContext, vpc: string): Asked => {
+  const { id, generation, spec } = context;
+  const rules = (spec?.rules ?? []).map(({ description: _, remote, ...rule }) => ({
+    ...rule,
+    remote: remoteOn(context, remote),
+  }));
+  return send(vpc, elementPut({ section, key: id, generation, element: { rules } satisfies GroupElement }));
+};
+
+/** Publishes the newest rules to every VPC; without any they are realized at once. */
+export const publish = ({ context }: At): Acted<SecurityGroupContext> => {
+  const vpcs = Object.keys(context.vpcs);
+  return {
+    changes: vpcs.length === 0 ? { observedGeneration: context.generation } : {},
+    asks: vpcs.map((vpc) => publication(context, vpc)),
+  };
+};
+
+export function noteRealized({ context, event }: At): Change {
+  assertEvent(event, 'element.realized');
+  const vpc = event.meta.from ?? '';
+  const before = context.vpcs[vpc];
+  if (before === undefined) return {};
+  const vpcs = { ...context.vpcs, [vpc]: { ...before, realized: event.generation } };
+  const isRealized = Object.values(vpcs).every(({ realized }) => realized === context.generation);
+  return isRealized ? { vpcs, observedGeneration: context.generation, failure: null, tries: 0 } : { vpcs };
+}
+
+/** Ids of other objects in the rules. */
+function named({ id }: SecurityGroupContext, spec: SecurityGroupSpec | null): readonly string[] {
+  const { tenant } = partsOfId(id);
+  const ids = (spec === null ? [] : namesIn(spec)).map(({ kind, name }) => idOf(kind, tenant, name));
+  return [...new Set(ids)].filter((one) => one !== id);
+}
+
+export const referToAll = ({ context }: At): readonly Asked[] =>
+  referring(context.id, null, [], named(context, context.spec));
+
+export const dropAll = ({ context }: At): readonly Asked[] =>
+  referring(context.id, null, named(context, context.spec), []);
+
+/** Before a changed spec is taken. */
+export function referAnew({ context, event }: At): readonly Asked[] {
+  assertEvent(event, ['security-group.update', 'security-group.apply']);
+  return referring(context.id, null, named(context, context.spec), named(context, event.spec));
+}
+
+export const namesAsker = ({ context, event }: At): boolean =>
+  event.type === 'reference.confirm' && named(context, context.spec).includes(event.of);
+
+export function noteMissing({ event }: At): Change {
+  assertEvent(event, 'reference.missing');
+  const message = `a rule names ${event.missing}, which does not exist: it admits nothing; declare it or remove the rule`;
+  return { failure: { code: 'reference_missing', message, retryable: false } };
+}
