@@ -123,13 +123,35 @@ test('K13: the declared state, the recorded state and the state of the hosts are
   const port = stored('port/a/p', 'active', { grant, host: { name: 'w1' } });
   assert.match(unsettled([port], [bare]).join(), /says is free.*no longer exists.*is wired as \[\]/);
   const failed = stored('port/a/q', 'failed', { grant: null, holder: 'vm/a/v' });
-  const tap = { ...lease, port: 'port/a/q', owner: 'binding/a/q@w1' };
+  const tap = { ...lease, port: 'port/a/q', owner: 'binding/a/q@w1', groups: [] };
   const wiredOn = (...actors: StoredActor[]): boolean =>
     unsettled([failed, ...actors], [{ ...bare, taps: [tap] }]).some((what) =>
       what.includes('is "failed" and wired on w1'),
     );
   assert.is(wiredOn(), true);
   assert.is(wiredOn(running), false, 'a failed port under a running VM keeps its tap');
+});
+
+test('K13: ports are wired with the groups that they name, and groups count who names them', () => {
+  const unsettled = (actors: readonly StoredActor[], hosts: readonly HostListing[]): string =>
+    unsettledParts({ registry, actors, owners: new Map(), hosts }).join();
+  const [address, mac] = ['10.0.0.4', '02:00:00:00:00:01'];
+  const grant = { address, mac, network: { network: 'network/a/n' } };
+  const spec = { network: 'n', securityGroups: ['web'] };
+  const port = (more: object = {}) => stored('port/a/p', 'active', { grant, spec, host: { name: 'w1' }, ...more });
+  const tap = { tap: 't', owner: 'binding/a/p@w1', port: 'port/a/p', address, mac, groups: ['security-group/a/web'] };
+  const wrongly = { ...tap, groups: ['security-group/a/default'] };
+  const telling = /has the groups security-group\/a\/web, and is wired with security-group\/a\/default/;
+  assert.match(unsettled([port()], [{ ...bare, taps: [wrongly] }]), telling);
+  assert.not.match(unsettled([port()], [{ ...bare, taps: [tap] }]), /has the groups/);
+  const rules = [{ remote: { group: 'web' } }];
+  const group = (holders: number) => stored('security-group/a/web', 'ready', { holders, spec: { rules } });
+  const other = stored('security-group/a/db', 'ready', { holders: 0, spec: { rules } });
+  const counts = (...actors: StoredActor[]): boolean => /counts \d+ holders/.test(unsettled(actors, [bare]));
+  assert.equal([counts(group(2), port(), other), counts(group(1), port(), other)], [false, true]);
+  assert.equal([counts(group(0)), counts(group(1))], [false, true], 'its own rule does not count');
+  const missing = { conditions: [{ type: 'Groups', status: 'False' }] };
+  assert.equal([counts(group(0), port()), counts(group(0), port(missing))], [true, false]);
 });
 
 test.run();

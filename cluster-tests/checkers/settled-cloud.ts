@@ -23,6 +23,8 @@ export interface HostListing {
     readonly port: string | null;
     readonly address: string | null;
     readonly mac: string | null;
+    /** Ids of the security groups that it is wired with. */
+    readonly groups: readonly string[];
   }[];
   readonly segments: readonly { readonly vpc: string; readonly owner: string }[];
   /** Every DHCP host entry. */
@@ -68,6 +70,7 @@ export function unsettledParts(cloud: CloudListing): string[] {
     ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts)),
     ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
     ...[...cloud.owners].flatMap(([network, owners]) => wrongOwners(network, owners, live)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('security-group/')).flatMap((one) => wrongGroup(one, live)),
   ];
 }
 
@@ -153,7 +156,48 @@ function wrongPort(
     problems.push(
       `${id} is active on ${String(fields(host)['name'])} as ${String(address)}, is wired as ${JSON.stringify(taps)}`,
     );
+  const groups = groupsOf({ id, context } as StoredActor);
+  if (fits && only.groups.toSorted().join() !== groups.join())
+    problems.push(`${id} has the groups ${groups.join() || 'none'}, and is wired with ${only.groups.join() || 'none'}`);
   return problems;
+}
+
+/** Ids of the security groups that the spec of a port names. */
+function groupsOf({ id, context }: StoredActor): readonly string[] {
+  const { tenant } = partsOf(id as ActorId);
+  const names = (fields(fields(context)['spec'])['securityGroups'] ?? ['default']) as readonly string[];
+  return names.map((name) => `security-group/${tenant}/${name}`).toSorted();
+}
+
+/** Whether an object says that something it names does not exist. */
+const tellsMissing = (context: Fields): boolean => {
+  const conditions = (context['conditions'] ?? []) as readonly { readonly type: string; readonly status: string }[];
+  const isTold = conditions.some(({ type, status }) => type === 'Groups' && status === 'False');
+  return isTold || fields(context['failure'])['code'] === 'reference_missing';
+};
+
+/**
+ * A group counts the ports that name it and the groups whose rules do. One that says that the group is missing named it
+ * before it was declared again; a port counts for a group that it had until the next proof of its wiring.
+ */
+function wrongGroup({ id, context }: StoredActor, live: ReadonlyMap<string, StoredActor>): string[] {
+  const { tenant, name } = partsOf(id as ActorId);
+  const [certain, possible]: [string[], string[]] = [[], []];
+  for (const one of live.values()) {
+    const { kind, tenant: of } = partsOf(one.id as ActorId);
+    const seen = fields(one.context);
+    if (of !== tenant || one.id === id) continue;
+    const rules = (fields(seen['spec'])['rules'] ?? []) as readonly { readonly remote: unknown }[];
+    const isNamed =
+      (kind === 'port' && seen['grant'] !== null && groupsOf(one).includes(id)) ||
+      (kind === 'security-group' && rules.some(({ remote }) => fields(remote)['group'] === name));
+    const isJoined = kind === 'port' && ((seen['joined'] ?? []) as readonly string[]).includes(id);
+    if (isNamed && !tellsMissing(seen)) certain.push(one.id);
+    if (isNamed || isJoined) possible.push(one.id);
+  }
+  const holders = Number(fields(context)['holders']);
+  if (holders >= certain.length && holders <= possible.length) return [];
+  return [`${id} counts ${holders} holders, and ${possible.join(', ') || 'nothing'} names it`];
 }
 
 function wrongOwners(

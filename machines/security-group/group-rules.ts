@@ -39,13 +39,16 @@ export const ruleSchema = <Reference extends z.ZodType<string>>(reference: Refer
       .describe('Type and code of icmp; null: all.'),
     remote: z
       .union([
-        z.strictObject({ cidr: z.string().max(18).describe('IPv4 such as 192.0.2.0/24.') }),
-        z.strictObject({ group: reference.describe('A security group: the addresses of its ports.') }),
-        z.strictObject({ addressSet: reference.describe('An address set of the VPC.') }),
+        z.strictObject({ cidr: z.string().max(18) }),
+        z.strictObject({ group: reference }),
+        z.strictObject({ addressSet: reference }),
       ])
       .nullable()
       .default(null)
-      .describe('The other end: source of ingress, destination of egress; null: every address.'),
+      .describe(
+        'The other end: source of ingress, destination of egress. cidr: IPv4 such as 192.0.2.0/24; group: the ' +
+          'addresses of the ports of a security group; addressSet: an address set of the VPC; null: every address.',
+      ),
   });
 
 /** A rule as hosts get it: other groups and address sets by their actor ids. */

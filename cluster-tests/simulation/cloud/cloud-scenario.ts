@@ -125,6 +125,7 @@ function listingOf(kernel: SimulatedKernel): HostListing {
       port: wiring?.port ?? null,
       address: wiring?.address ?? null,
       mac: wiring?.mac ?? null,
+      groups: wiring?.groups ?? [],
     })),
     segments: segments.map(({ vpc, owner }) => ({ vpc, owner: owner.actor })),
     leases: segments.flatMap(({ vpc, dhcpHosts }) =>

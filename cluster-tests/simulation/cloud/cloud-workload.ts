@@ -158,7 +158,7 @@ export class CloudWorkload {
       restart: random.pick(['always', 'on-failure', 'never']),
       running: random.happens(0.85),
       host: random.happens(0.15) ? random.pick(this.hosts) : null,
-      nics: networks.map((network, at) => ({ name: `eth${at}`, network })),
+      nics: networks.map((network, at) => ({ name: `eth${at}`, network, securityGroups: this.groups() })),
       disks: random.happens(0.4) ? [{ volume: random.pick(volumes) }] : [],
       boot: { kernel: 'kernel', initrd: 'initrd' },
     };
@@ -192,6 +192,10 @@ export class CloudWorkload {
       [3, () => this.again(this.network(random.pick(networks), [random.pick(['192.0.2.1', '192.0.2.2'])]))],
       [3, () => this.again(this.addressSet())],
       [1, () => ['address-set.delete', 'office', {}]],
+      [3, () => this.securityGroup(random.pick(groups))],
+      [4, () => this.again(this.securityGroup(random.pick([...groups, 'default'])))],
+      [2, () => ['security-group.delete', random.pick(groups), {}]],
+      [5, () => this.again(this.port(this.named(tenant, 'port', ports, true)))],
       [3, () => ['vpc.create', 'side', {}]],
       [1, () => ['vpc.delete', 'side', {}]],
       [1, () => ['tenant.delete', tenant, {}]],
@@ -217,11 +221,25 @@ export class CloudWorkload {
   private port(name: string): Request {
     const host = this.random.happens(0.5) ? this.random.pick(this.hosts) : null;
     const network = this.random.happens(0.25) ? 'side' : 'front';
-    return ['port.create', name, { network, host }];
+    return ['port.create', name, { network, host, securityGroups: this.groups() }];
+  }
+
+  /** Mostly those of a tenant that declares none. */
+  private groups(): readonly string[] | null {
+    return this.random.happens(0.6) ? null : groups.filter(() => this.random.happens(0.5));
+  }
+
+  private securityGroup(name: string): Request {
+    const remotes = [null, { cidr: '192.0.2.0/24' }, { group: this.random.pick(groups) }, { addressSet: 'office' }];
+    const rules = remotes
+      .filter(() => this.random.happens(0.5))
+      .map((remote) => ({ direction: this.random.pick(['ingress', 'egress']), protocol: 'tcp', remote }));
+    return ['security-group.create', name, { rules }];
   }
 }
 
 const networks = ['front', 'back', 'side'];
+const groups = ['web', 'db'];
 const vms = ['vm-1', 'vm-2', 'vm-3', 'vm-4'];
 const volumes = ['disk-1', 'disk-2'];
 const ports = Array.from({ length: 9 }, (_, at) => `port-${at + 1}`);
