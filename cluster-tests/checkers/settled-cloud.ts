@@ -164,9 +164,9 @@ function wrongPort(
 
 /** Ids of the security groups that the spec of a port names. */
 function groupsOf({ id, context }: StoredActor): readonly string[] {
-  const { tenant } = partsOf(id as ActorId);
+  const { scope } = partsOf(id as ActorId);
   const names = (fields(fields(context)['spec'])['securityGroups'] ?? ['default']) as readonly string[];
-  return names.map((name) => `security-group/${tenant}/${name}`).toSorted();
+  return names.map((name) => `security-group/${scope}/${name}`).toSorted();
 }
 
 /** Whether an object says that something it names does not exist. */
@@ -181,12 +181,12 @@ const tellsMissing = (context: Fields): boolean => {
  * before it was declared again; a port counts for a group that it had until the next proof of its wiring.
  */
 function wrongGroup({ id, context }: StoredActor, live: ReadonlyMap<string, StoredActor>): string[] {
-  const { tenant, name } = partsOf(id as ActorId);
+  const { scope, name } = partsOf(id as ActorId);
   const [certain, possible]: [string[], string[]] = [[], []];
   for (const one of live.values()) {
-    const { kind, tenant: of } = partsOf(one.id as ActorId);
+    const { kind, scope: of } = partsOf(one.id as ActorId);
     const seen = fields(one.context);
-    if (of !== tenant || one.id === id) continue;
+    if (of !== scope || one.id === id) continue;
     const rules = (fields(seen['spec'])['rules'] ?? []) as readonly { readonly remote: unknown }[];
     const isNamed =
       (kind === 'port' && seen['grant'] !== null && groupsOf(one).includes(id)) ||

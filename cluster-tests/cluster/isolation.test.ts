@@ -48,9 +48,12 @@ test.before(async () => {
   await guests.command(client, 'create', 'tenant/acme/acme');
   await guests.command(client, 'create', 'network/acme/front', { subnets: [{ cidr: '10.20.0.0/24' }] });
   await guests.command(client, 'create', 'network/acme/back', { subnets: [{ cidr: '10.21.0.0/24' }] });
+  // Egress to everybody, and no ingress.
+  await guests.command(client, 'create', 'security-group/acme/apart', { rules: [{ direction: 'egress' }] });
   ports = await eachPlace((name) => {
     const [id, network, node] = places[name];
-    return guests.bindPort(cluster, client, id, node, { network });
+    const groups = network === 'back' ? { securityGroups: ['apart'] } : {};
+    return guests.bindPort(cluster, client, id, node, { network, ...groups });
   });
   taps = await eachPlace((name) => guests.openSettledGuest(ports[name]));
   const underlay = cluster.topology.node('w2').address;

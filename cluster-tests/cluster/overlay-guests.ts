@@ -61,7 +61,12 @@ export async function bindPort(
   client: PhotonClient,
   id: string,
   node: string,
-  params: { readonly network: string; readonly address?: string; readonly mac?: string },
+  params: {
+    readonly network: string;
+    readonly address?: string;
+    readonly mac?: string;
+    readonly securityGroups?: readonly string[];
+  },
 ): Promise<BoundPort> {
   await command(client, 'create', id, { ...params, host: node });
   let last: PortObject | undefined;

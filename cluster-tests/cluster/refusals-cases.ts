@@ -147,6 +147,60 @@ export const portRefusals: readonly Refusal[] = [
     want('params_invalid', 'spec.network', noName),
   ),
   port('unknown field', { holder: 'vm/beta/m' }, unknownField('spec.holder')),
+  port('a group that is not there', { securityGroups: ['web'] }, missing('spec.securityGroups.0')),
+  port(
+    "another tenant's group by id",
+    { securityGroups: ['security-group/beta/default'] },
+    want('params_invalid', 'spec.securityGroups.0', noName),
+  ),
+  port(
+    'a group twice',
+    { securityGroups: ['default', 'default'] },
+    want('params_invalid', 'spec.securityGroups', /names must differ/),
+  ),
+  port(
+    'six groups',
+    { securityGroups: ['a', 'b', 'c', 'd', 'e', 'f'] },
+    want('params_invalid', 'spec.securityGroups', /at most 5|5/),
+  ),
+];
+
+const rules = (what: string, rule: object, code: string, path: string, says: RegExp): Refusal => ({
+  what: `security-group: ${what}`,
+  id: 'security-group/acme/bad',
+  params: { rules: [{ direction: 'egress' }, { direction: 'ingress', ...rule }] },
+  code,
+  path: `spec.rules.1${path}`,
+  says,
+});
+
+export const groupRefusals: readonly Refusal[] = [
+  rules('ports of icmp', { protocol: 'icmp', ports: { from: 1, to: 2 } }, 'ports_unused', '.ports', /has no ports/),
+  rules('ports of any', { ports: { from: 1, to: 2 } }, 'ports_unused', '.ports', /say tcp, udp or sctp/),
+  rules('reversed', { protocol: 'tcp', ports: { from: 9, to: 8 } }, 'ports_reversed', '.ports', /9 is above 8/),
+  rules('port 0', { protocol: 'tcp', ports: { from: 0, to: 8 } }, 'params_invalid', '.ports.from', /1/),
+  rules('port 65536', { protocol: 'udp', ports: { from: 1, to: 65_536 } }, 'params_invalid', '.ports.to', /65535/),
+  rules('type of tcp', { protocol: 'tcp', icmp: { type: 8 } }, 'icmp_unused', '.icmp', /has no icmp type/),
+  rules('tcp by number', { protocol: 6 }, 'protocol_named', '.protocol', /is written tcp/),
+  rules('protocol 256', { protocol: 256 }, 'params_invalid', '.protocol', /255/),
+  rules('host bits', { remote: { cidr: '10.0.0.1/8' } }, 'cidr_invalid', '.remote.cidr', /did you mean 10\.0\.0\.0\/8/),
+  rules('leading zero', { remote: { cidr: '010.0.0.0/8' } }, 'cidr_invalid', '.remote.cidr', /is not a CIDR/),
+  rules('IPv6', { remote: { cidr: '2001:db8::/32' } }, 'cidr_invalid', '.remote.cidr', /only IPv4 is built/),
+  rules(
+    'both remotes',
+    { remote: { cidr: '10.0.0.0/8', group: 'default' } },
+    'params_invalid',
+    '.remote',
+    /unknown field|exactly one|one of/,
+  ),
+  rules('a group that is not there', { remote: { group: 'web' } }, 'reference_not_found', '.remote.group', /create it/),
+  rules(
+    'an address set that is not there',
+    { remote: { addressSet: 'office' } },
+    'reference_not_found',
+    '.remote.addressSet',
+    /create it/,
+  ),
 ];
 
 export const vmRefusals: readonly Refusal[] = [

@@ -129,6 +129,11 @@ test('invalid networks are refused', async () => {
   await assertUnchanged('networks');
 });
 
+test('invalid security groups are refused', async () => {
+  assert.equal(await wrongOf(cases.groupRefusals), []);
+  await assertUnchanged('security group refusals');
+});
+
 test('invalid ports are refused', async () => {
   assert.equal(await wrongOf(cases.portRefusals), []);
   await assertUnchanged('ports');

@@ -3,6 +3,7 @@
  * It is not a guest: nothing boots, no TCP. Called by real-kernel tests; each instance is one process that ends with
  * `close()`, with its stdin, or with this process.
  */
+import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -162,7 +163,7 @@ export class TapGuest {
   }
 
   /** The first frame that matches, of those kept and those to come. @throws Error after `timeoutMs`. */
-  async waitFrame(matches: (frame: Buffer) => boolean, timeoutMs = 3000): Promise<Buffer> {
+  async waitFrame(matches: (frame: Buffer) => boolean, timeoutMs = patienceMs()): Promise<Buffer> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const found = this.#frames.findIndex(matches);
