@@ -17,12 +17,15 @@ const portProtocols: ReadonlySet<unknown> = new Set(['tcp', 'udp', 'sctp']);
 
 const portSchema = z.int().min(1).max(65_535);
 
+/** A name, or the id of the same object, which also has its kind and its tenant. */
+const reference = z.string().max(100);
+
 /** Other ends of a rule: exactly one of the fields, or null for every address. */
 export const remoteSchema = z
   .union([
     z.strictObject({ cidr: z.string().max(18).describe('IPv4 such as 192.0.2.0/24.') }),
-    z.strictObject({ group: z.string().max(60).describe('Name of a security group: the addresses of its ports.') }),
-    z.strictObject({ addressSet: z.string().max(60).describe('Name of an address set of the VPC.') }),
+    z.strictObject({ group: reference.describe('Name of a security group: the addresses of its ports.') }),
+    z.strictObject({ addressSet: reference.describe('Name of an address set of the VPC.') }),
   ])
   .nullable();
 
@@ -117,7 +120,10 @@ function fitsPacket({ protocol, ports, icmp }: GroupRule, packet: OpeningPacket)
   if (protocol === 'any') return true;
   if (packet.protocol !== (typeof protocol === 'number' ? protocol : protocolNumbers[protocol])) return false;
   const { destinationPort } = packet;
-  if (ports !== null && !(destinationPort !== undefined && destinationPort >= ports.from && destinationPort <= ports.to))
+  if (
+    ports !== null &&
+    !(destinationPort !== undefined && destinationPort >= ports.from && destinationPort <= ports.to)
+  )
     return false;
   if (icmp === null) return true;
   return packet.icmp?.type === icmp.type && (icmp.code === null || packet.icmp.code === icmp.code);
