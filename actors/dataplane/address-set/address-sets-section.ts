@@ -82,7 +82,7 @@ export const addressSetsSection: SegmentSection = {
       policy.addressSets = new Map(sets);
       return taken;
     });
-    await reviewFlows(link, place.namespace, takesAway);
+    await reviewFlows(place, takesAway);
   },
 
   change: async (place, { put, removed }) => {
@@ -96,7 +96,7 @@ export const addressSetsSection: SegmentSection = {
       for (const [id, cidrs] of sets) policy.addressSets?.set(id, cidrs);
       return taken;
     });
-    await reviewFlows(link, place.namespace, takesAway);
+    await reviewFlows(place, takesAway);
   },
 
   read: async (place, wanted, unwanted) => {

@@ -8,8 +8,12 @@
  * The ports and their groups are read from the kernel; rules, members and sets are what this host was told
  * (group-policy.ts). Until all of it was told, a review waits: it is made with the last section that comes.
  */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { admits, type OpeningPacket } from '@photoncloud/machines/security-group/group-rules';
+import type { DataplaneSite } from '../dataplane-site.ts';
 import { readChain, readMap } from '../firewall/firewall-changes.ts';
+import { fileError } from '../kernel-errors.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { ObjectLocks } from '../object-locks.ts';
 import { runProgram } from '../program.ts';
@@ -21,8 +25,14 @@ const outputCapBytes = 128 << 20;
 
 const reviews = new ObjectLocks();
 
+interface FlowPlace {
+  readonly site: DataplaneSite;
+  readonly namespace: string;
+}
+
 /** @param takesAway something is no longer admitted; without it only a review that was owed is made */
-export async function reviewFlows(link: NamespaceLink, namespace: string, takesAway: boolean): Promise<void> {
+export async function reviewFlows({ site, namespace }: FlowPlace, takesAway: boolean): Promise<void> {
+  const link = site.links.of(namespace);
   const policy = toldPolicy(link);
   policy.unreviewed ||= takesAway;
   await reviews.hold(namespace, async () => {
@@ -46,7 +56,7 @@ export async function reviewFlows(link: NamespaceLink, namespace: string, takesA
           (receiver !== undefined && !admits(judged, receiver, 'ingress', flow))
         );
       });
-      await endFlows(namespace, revoked);
+      await endFlows(site, namespace, revoked);
     } catch (error) {
       policy.unreviewed = true;
       throw error;
@@ -109,15 +119,24 @@ function deletion({ source, destination, protocol, destinationPort, icmp }: Open
   return `-D -f ipv4 -s ${source} -d ${destination} -p ${protocol}${port}${type}`;
 }
 
-async function endFlows(namespace: string, flows: readonly OpeningPacket[]): Promise<void> {
+/** The list is a file: conntrack opens its standard input by name, which a socket does not allow. */
+async function endFlows(site: DataplaneSite, namespace: string, flows: readonly OpeningPacket[]): Promise<void> {
   if (flows.length === 0) return;
-  const deletions = [...new Set(flows.map(deletion))];
-  await runProgram({
-    program: 'nsenter',
-    args: [`--net=/run/netns/${namespace}`, 'conntrack', '-R', '-'],
-    input: `${deletions.join('\n')}\n`,
-    what: `ending ${flows.length} flows of ${namespace} that its security groups no longer admit`,
-    // 1: there was none any more.
-    acceptedCodes: [1],
-  });
+  const file = path.join(site.folders.run, `${namespace}.flows`);
+  const what = `ending ${flows.length} flows of ${namespace} that its security groups no longer admit`;
+  try {
+    await mkdir(site.folders.run, { recursive: true });
+    await writeFile(file, [...new Set(flows.map(deletion)), ''].join('\n'));
+    await runProgram({
+      program: 'nsenter',
+      args: [`--net=/run/netns/${namespace}`, 'conntrack', '-R', file],
+      what,
+      // 1: there was none any more.
+      acceptedCodes: [1],
+    });
+  } catch (error) {
+    throw fileError(what, error);
+  } finally {
+    await rm(file, { force: true });
+  }
 }

@@ -80,10 +80,11 @@ async function settle(link: NamespaceLink, members: Members): Promise<readonly s
       ...setDifference(name, sets.get(name) ?? [], [...(await among(link, name, addresses))]),
     })),
   );
-  const added = [...sets.keys()].filter((name) => !standing.has(name));
-  const statements = [...added.map(addSet), ...differences.flatMap((one) => one.statements)];
-  if (statements.length > 0) await changeFirewall(link, 'setting members of security groups', statements);
-  for (const name of added) toldPolicy(link).memberSets?.add(name);
+  // A set without members may have gone with the last rule that named it: to make it again costs nothing.
+  const statements = differences.flatMap((one) => one.statements);
+  const what = 'setting members of security groups';
+  if (statements.length > 0) await changeFirewall(link, what, [...[...sets.keys()].map(addSet), ...statements]);
+  for (const name of sets.keys()) toldPolicy(link).memberSets?.add(name);
   return differences.filter(({ takes }) => takes).map(({ name }) => name);
 }
 
@@ -115,7 +116,7 @@ export const groupMembersSection: SegmentSection = {
       await removeEmpty(link, standing);
       return taken;
     });
-    await reviewFlows(link, place.namespace, left.length > 0);
+    await reviewFlows(place, left.length > 0);
   },
 
   change: async (place, { put, removed }) => {
@@ -130,7 +131,7 @@ export const groupMembersSection: SegmentSection = {
       await removeEmpty(link, taken);
       return taken;
     });
-    await reviewFlows(link, place.namespace, left.length > 0);
+    await reviewFlows(place, left.length > 0);
   },
 
   read: async (place, wanted, unwanted) => {

@@ -133,7 +133,7 @@ export const securityGroupsSection: SegmentSection = {
       policy.rules = new Map(groups);
       return taken;
     });
-    await reviewFlows(link, place.namespace, takesAway);
+    await reviewFlows(place, takesAway);
   },
 
   change: async (place, { put, removed }) => {
@@ -147,7 +147,7 @@ export const securityGroupsSection: SegmentSection = {
       for (const [id, rules] of groups) policy.rules?.set(id, rules);
       return taken;
     });
-    await reviewFlows(link, place.namespace, takesAway);
+    await reviewFlows(place, takesAway);
   },
 
   read: async (place, wanted, unwanted) => {

@@ -93,7 +93,7 @@ async function attach(
     else await refreshDhcpServer(folder);
   });
   const regrouped = await admitPort(link, port, spec.groups);
-  if (regrouped || toldPolicy(link).inherited) await reviewFlows(link, namespace, true);
+  if (regrouped || toldPolicy(link).inherited) await reviewFlows({ site, namespace }, true);
   await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`], tapErrors);
   await link.ip(
     what,
