@@ -16,6 +16,7 @@ import * as assert from 'uvu/assert';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { Log } from '@photoncloud/runtime/contract/log';
+import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
 import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { Call } from './contract/call-contract.ts';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
@@ -88,6 +89,8 @@ export async function codeOf(work: Promise<unknown>): Promise<string> {
 export class FrameGuest {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers = new Map<number, (answer: Record<string, unknown>) => void>();
+  /** What it has received in hex, once it was told to `sniff`; a test empties it. */
+  readonly frames: string[] = [];
   #lastId = 0;
 
   constructor(namespace: string, tap: string, mac: string) {
@@ -95,6 +98,7 @@ export class FrameGuest {
     this.#child = spawn('nsenter', [`--net=/run/netns/${namespace}`, 'perl', script, tap, mac]);
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const answer = JSON.parse(line) as Record<string, unknown>;
+      if (answer['event'] === 'frame') this.frames.push(String(answer['frame']));
       this.#answers.get(Number(answer['id']))?.(answer);
     });
     this.#child.stderr.on('data', (text: Buffer) => console.error(`tap guest: ${text.toString()}`));
@@ -167,6 +171,16 @@ export const testNetwork = (more: Partial<NetworkSpec> = {}): NetworkSpec => ({
   ...more,
 });
 
+export const openGroup = 'security-group/acme/default';
+/** Of the group that test ports have unless they say another: everything is admitted. */
+const openRules: readonly GroupRule[] = (['ingress', 'egress'] as const).map((direction) => ({
+  direction,
+  protocol: 'any',
+  ports: null,
+  icmp: null,
+  remote: null,
+}));
+
 export interface TestSegment {
   readonly owner: OwnerToken;
   readonly vpc: string;
@@ -176,13 +190,17 @@ export interface TestSegment {
   readonly peers: readonly HostFacts[];
   readonly networks: readonly NetworkSpec[];
   readonly routes: readonly RouteSpec[];
+  readonly groups: Readonly<Record<string, readonly GroupRule[]>>;
+  /** Address -> its groups. */
+  readonly members: Readonly<Record<string, readonly string[]>>;
+  readonly addressSets: Readonly<Record<string, readonly string[]>>;
   /** Of every section. */
   readonly generation: number;
 }
 
 /** What `realizeSegment` takes. */
 export function segmentAsk(more: Partial<TestSegment> = {}) {
-  const { owner, vpc, vni, mtu, self, peers, networks, routes, generation }: TestSegment = {
+  const segment: TestSegment = {
     owner: ownerOf('segment/acme/main@w1'),
     vpc: 'vpc/acme/main',
     vni: 7701,
@@ -191,9 +209,17 @@ export function segmentAsk(more: Partial<TestSegment> = {}) {
     peers: [],
     networks: [testNetwork()],
     routes: [],
+    groups: { [openGroup]: openRules },
+    members: {},
+    addressSets: {},
     generation: 1,
     ...more,
   };
+  const { owner, vpc, vni, mtu, self, peers, networks, routes, generation } = segment;
+  const each = <Value>(values: Readonly<Record<string, Value>>, element: (value: Value) => unknown) => ({
+    generation,
+    elements: Object.fromEntries(Object.entries(values).map(([key, value]) => [key, element(value)])),
+  });
   const hosts = Object.fromEntries(peers.map((peer) => [`peer/${peer.name}`, peer]));
   return {
     segment: { owner, vpc },
@@ -201,6 +227,9 @@ export function segmentAsk(more: Partial<TestSegment> = {}) {
       overlay: { generation, elements: { vni, mtu, self, ...hosts } },
       networks: { generation, elements: Object.fromEntries(networks.map((one) => [one.network, one])) },
       routes: { generation, elements: Object.fromEntries(routes.map((one) => [one.address, one])) },
+      'address-sets': each(segment.addressSets, (cidrs) => ({ cidrs })),
+      'security-groups': each(segment.groups, (rules) => ({ rules })),
+      'group-members': each(segment.members, (groups) => ({ groups })),
     },
   };
 }
@@ -248,6 +277,7 @@ export function tapSpec(index = 11, more: Partial<TapSpec> = {}): TapSpec {
     gateway: '10.77.1.1',
     mtu: 1400,
     hostname: `web-${index}`,
+    groups: [openGroup],
     ...more,
   };
 }

@@ -73,7 +73,8 @@ export class NamespaceLink {
     const enter = name === null ? [] : ['nsenter', `--net=/run/netns/${name}`];
     this.#ip = new Coprocess(`ip in ${where}`, ['ip', ...inside, '-j', '-d', '-force', '-batch', '-'], 'batch');
     this.#bridge = new Coprocess(`bridge in ${where}`, ['bridge', ...inside, '-j', '-force', '-batch', '-'], 'batch');
-    this.#nft = new Coprocess(`nft in ${where}`, [...enter, 'nft', '-i'], 'nft');
+    // -n: numbers, not names from files of the host. What is read is compared with what was written.
+    this.#nft = new Coprocess(`nft in ${where}`, [...enter, 'nft', '-n', '-i'], 'nft');
   }
 
   #linesOf(commands: readonly Command[]): readonly Command[] {
@@ -160,6 +161,12 @@ export class NamespaceLink {
   async routesTo(destination: string): Promise<KernelRoute[]> {
     const [found] = await this.#read([command`route show ${destination}`], this.#ip);
     return (found ?? []).map((one) => routeSchema.parse(one));
+  }
+
+  /** The namespace's own addresses, those of broadcast among them. */
+  async localAddresses(): Promise<readonly string[]> {
+    const [found] = await this.#read([command`route show table local`], this.#ip);
+    return (found ?? []).map((one) => routeSchema.parse(one).dst);
   }
 
   async neighboursOf(device: string): Promise<KernelNeighbour[]> {

@@ -23,6 +23,8 @@ export interface ProgramRequest {
   /** Exit codes other than 0 that count as success. */
   readonly acceptedCodes?: readonly number[];
   readonly signal?: AbortSignal;
+  /** More than this it may not print. */
+  readonly outputCapBytes?: number;
   /** Runs for minutes: such programs are counted apart, so that others do not wait for them. */
   readonly long?: boolean;
 }
@@ -35,7 +37,7 @@ export interface ProgramResult {
 
 /** No descriptor, process or memory was left to start a program. */
 const startErrors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM']);
-const outputCapBytes = 1 << 20;
+const defaultOutputCapBytes = 1 << 20;
 const startedOutputBytes = 64 << 10;
 const programsAtOnce = 8;
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -80,7 +82,7 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       reject: false,
       timeout: timeoutMs,
       forceKillAfterDelay: 1000,
-      maxBuffer: outputCapBytes,
+      maxBuffer: request.outputCapBytes ?? defaultOutputCapBytes,
       extendEnv: false,
       stripFinalNewline: false,
       env: { ...programEnv, ...request.env },

@@ -62,6 +62,17 @@ export function checkActor(path: string, actor: string): void {
   must(actorPattern.test(actor), path, actor);
 }
 
+/** An id of this kind: `security-group/acme/web`. */
+export function checkIdOf(kind: string, path: string, id: string): void {
+  must(actorPattern.test(id) && id.startsWith(`${kind}/`), path, id);
+}
+
+/** Ids of a port's security groups: each once. */
+export function checkGroups(path: string, groups: readonly string[]): void {
+  must(Array.isArray(groups) && groups.length <= 5 && new Set(groups).size === groups.length, path, groups);
+  for (const group of groups) checkIdOf('security-group', path, group);
+}
+
 function checkHost(path: string, host: HostFacts): void {
   must(isCount(host.index, 1, 254), `${path}.index`, host.index);
   must(isAddress(host.underlay), `${path}.underlay`, host.underlay);
@@ -69,7 +80,7 @@ function checkHost(path: string, host: HostFacts): void {
 }
 
 /** The element as its schema has it. @throws defeat `spec_invalid` */
-function parsed<Element>(schema: z.ZodType<Element>, path: string, element: unknown): Element {
+export function parsed<Element>(schema: z.ZodType<Element>, path: string, element: unknown): Element {
   const result = schema.safeParse(element);
   must(result.success, path, element);
   return result.data as Element;
@@ -153,8 +164,11 @@ export function checkTapRef(tap: TapRef): void {
   must(isAddress(tap.address), 'address', tap.address);
 }
 
-export function checkTap(spec: TapRef & { readonly hostname: string; readonly mtu: number }): void {
+export function checkTap(
+  spec: TapRef & { readonly hostname: string; readonly mtu: number; readonly groups: readonly string[] },
+): void {
   checkTapRef(spec);
+  checkGroups('groups', spec.groups);
   must(hostnamePattern.test(spec.hostname), 'hostname', spec.hostname);
   must(isCount(spec.mtu, 576, 65535), 'mtu', spec.mtu);
 }

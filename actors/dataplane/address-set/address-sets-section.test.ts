@@ -15,7 +15,8 @@ import {
   testOptions,
 } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
-import { addressSetName, addressSetsIn } from './address-sets-section.ts';
+import { addressSetName } from '../security-group/group-chains.ts';
+import { addressSetsIn } from './address-sets-section.ts';
 
 const office = 'address-set/acme/office';
 const partners = 'address-set/acme/partners';

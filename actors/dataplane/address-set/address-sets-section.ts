@@ -1,21 +1,28 @@
 /**
  * Section `address-sets`: named lists of CIDRs as nft sets of the VPC namespace, for rules that name them. Key: the id
  * of the address set; element: `{cidrs}`. A set's name is a hash of the id: no text of a tenant stands in the ruleset.
- * A changed list costs the elements that differ, in one transaction with everything else that changes.
+ * A changed list costs the elements that differ, in one transaction with everything else that changes. A set that a
+ * rule still names when its owner has gone stands empty until the rule goes, too.
  */
 import { canonicalProblem, cidrOf, overlap } from '@photoncloud/machines/values/addresses';
 import type { Elements } from '@photoncloud/machines/values/wiring';
-import { firewallErrors } from '../firewall/firewall-errors.ts';
-import { hashName } from '../kernel-names.ts';
+import {
+  changeFirewall,
+  inFirewallTurn,
+  listNames,
+  readSet,
+  removeUnlessUsed,
+  setDifference,
+} from '../firewall/firewall-changes.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
+import { reviewFlows } from '../security-group/flow-review.ts';
+import { addressSetName, addSet, isAddressSet, printedCidr } from '../security-group/group-chains.ts';
+import { toldPolicy } from '../security-group/group-policy.ts';
 import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
 import { checkActor, must } from '../wiring-checks.ts';
 
 /** Id of an address set -> its CIDRs. */
 type AddressSets = ReadonlyMap<string, readonly string[]>;
-
-const prefix = 'as_';
-export const addressSetName = (id: string): string => prefix + hashName(id, 16);
 
 /** @throws defeat `spec_invalid` */
 export function addressSetsIn(elements: Elements): AddressSets {
@@ -34,49 +41,30 @@ export function addressSetsIn(elements: Elements): AddressSets {
   );
 }
 
-/** As nft prints it: a single address stands without its length. */
-const printed = (cidr: string): string => cidr.replace(/\/32$/, '');
-
-/** What the kernel has of one set; undefined when there is none. */
-async function readSet(link: NamespaceLink, name: string): Promise<readonly string[] | undefined> {
-  const text = await link.nftRead(`list set inet sg ${name}`);
-  if (text === null) return undefined;
-  const found = /elements = \{([^}]*)\}/.exec(text)?.[1] ?? '';
-  return found
-    .split(',')
-    .map((one) => one.trim())
-    .filter((one) => one !== '');
-}
-
-/** Names of all sets of this kind. */
-async function listSets(link: NamespaceLink): Promise<readonly string[]> {
-  const text = (await link.nftRead('list sets inet')) ?? '';
-  return [...text.matchAll(/set (as_[a-z0-9]+) \{/g)].map((match) => match[1] ?? '');
-}
-
-const braced = (elements: readonly string[]): string => `{ ${elements.join(', ')} }`;
-
-function statementsFor(name: string, wanted: readonly string[], actual: readonly string[] | undefined): string[] {
-  const next = wanted.map(printed);
-  const added = next.filter((one) => actual?.includes(one) !== true);
-  const gone = (actual ?? []).filter((one) => !next.includes(one));
-  return [
-    ...(actual === undefined ? [`add set inet sg ${name} { type ipv4_addr; flags interval; }`] : []),
-    ...(gone.length === 0 ? [] : [`delete element inet sg ${name} ${braced(gone)}`]),
-    ...(added.length === 0 ? [] : [`add element inet sg ${name} ${braced(added)}`]),
+/**
+ * Makes these sets, empties those of the names given, and removes them unless a rule still names them.
+ * @returns whether an address was taken out of a set
+ */
+async function settle(link: NamespaceLink, sets: AddressSets, stale: readonly string[]): Promise<boolean> {
+  const wanted = [
+    ...[...sets].map(([id, cidrs]) => ({ name: addressSetName(id), cidrs: cidrs.map(printedCidr) })),
+    ...stale.map((name) => ({ name, cidrs: null })),
   ];
+  const changes = await Promise.all(
+    wanted.map(async ({ name, cidrs }) => {
+      const actual = await readSet(link, name);
+      const { statements, takes } = setDifference(name, cidrs ?? [], actual ?? []);
+      return { statements: [...(actual === null && cidrs !== null ? [addSet(name)] : []), ...statements], takes };
+    }),
+  );
+  const statements = changes.flatMap((one) => one.statements);
+  if (statements.length > 0) await changeFirewall(link, 'setting address sets', statements);
+  for (const name of stale) await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
+  return changes.some(({ takes }) => takes);
 }
 
-/** Makes these sets, and removes those of the names given. */
-async function settle(link: NamespaceLink, sets: AddressSets, stale: readonly string[]): Promise<void> {
-  const wanted = [...sets].map(([id, cidrs]) => ({ name: addressSetName(id), cidrs }));
-  const actual = await Promise.all(wanted.map(({ name }) => readSet(link, name)));
-  const statements = [
-    ...wanted.flatMap(({ name, cidrs }, at) => statementsFor(name, cidrs, actual[at])),
-    ...stale.map((name) => `delete set inet sg ${name}`),
-  ];
-  await link.nft('setting address sets', statements, firewallErrors);
-}
+const listAddressSets = async (link: NamespaceLink): Promise<readonly string[]> =>
+  (await listNames(link, 'set')).filter(isAddressSet);
 
 export const addressSetsSection: SegmentSection = {
   name: 'address-sets',
@@ -86,23 +74,29 @@ export const addressSetsSection: SegmentSection = {
   ensure: async (place, elements) => {
     const link = await linkInto(place);
     const sets = addressSetsIn(elements);
+    const policy = toldPolicy(link);
     const kept = new Set([...sets.keys()].map(addressSetName));
-    await settle(
-      link,
-      sets,
-      (await listSets(link)).filter((name) => !kept.has(name)),
-    );
+    const takesAway = await inFirewallTurn(link, async () => {
+      const stale = (await listAddressSets(link)).filter((name) => !kept.has(name));
+      const taken = await settle(link, sets, stale);
+      policy.addressSets = new Map(sets);
+      return taken;
+    });
+    await reviewFlows(place, takesAway);
   },
 
   change: async (place, { put, removed }) => {
     const link = await linkInto(place);
-    const gone = Object.keys(removed).map(addressSetName);
-    const standing = gone.length === 0 ? [] : await listSets(link);
-    await settle(
-      link,
-      addressSetsIn(put),
-      gone.filter((name) => standing.includes(name)),
-    );
+    const sets = addressSetsIn(put);
+    const policy = toldPolicy(link);
+    const gone = Object.keys(removed).filter((id) => !sets.has(id));
+    const takesAway = await inFirewallTurn(link, async () => {
+      const taken = await settle(link, sets, gone.map(addressSetName));
+      for (const id of gone) policy.addressSets?.delete(id);
+      for (const [id, cidrs] of sets) policy.addressSets?.set(id, cidrs);
+      return taken;
+    });
+    await reviewFlows(place, takesAway);
   },
 
   read: async (place, wanted, unwanted) => {
@@ -110,14 +104,18 @@ export const addressSetsSection: SegmentSection = {
     const differs = await Promise.all(
       [...addressSetsIn(wanted)].map(async ([id, cidrs]) => {
         const actual = await readSet(link, addressSetName(id));
-        const next = cidrs.map(printed);
+        const next = cidrs.map(printedCidr);
         const same = actual?.length === next.length && next.every((one) => actual.includes(one));
         return same ? [] : [`${id} is not as wanted`];
       }),
     );
-    const standing = Object.keys(unwanted).length === 0 ? [] : await listSets(link);
-    const left = Object.keys(unwanted).filter((id) => standing.includes(addressSetName(id)));
-    return { facts: {}, drift: [...differs.flat(), ...left.map((id) => `still a set of ${id}`)] };
+    // A rule may still name a set that is gone; then it stands empty.
+    const left = await Promise.all(
+      Object.keys(unwanted).map(async (id) =>
+        ((await readSet(link, addressSetName(id))) ?? []).length === 0 ? [] : [`still addresses of ${id}`],
+      ),
+    );
+    return { facts: {}, drift: [...differs.flat(), ...left.flat()] };
   },
 
   // The namespace takes them along.

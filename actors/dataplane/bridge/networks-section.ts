@@ -1,20 +1,18 @@
 /**
- * Section `networks`: the networks a VPC has on this host, each a bridge with its gateways, an ingress chain and a
- * dnsmasq. Key: the network's id.
- * A network that changes keeps its bridge, its ports and their flows: gateways are added, the chain is replaced in one
- * transaction, its dnsmasq is restarted with the new configuration and reads the same hosts.
+ * Section `networks`: the networks a VPC has on this host, each a bridge with its gateways and a dnsmasq.
+ * Key: the network's id.
+ * A network that changes keeps its bridge, its ports and their flows: gateways are added, its dnsmasq is restarted with
+ * the new configuration and reads the same hosts.
  */
 import path from 'node:path';
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
 import { dhcpFolderOf, listDhcpFolders } from '../dhcp/dhcp-hosts.ts';
 import { ensureDhcpServer, readDhcpServer, readDhcpService } from '../dhcp/dhcp-server.ts';
 import { removeDhcpFolder, removeDhcpServer } from '../dhcp/dhcp-server.ts';
-import { readNetworkRules, removeNetworkRules, setNetworkRules } from '../firewall/firewall-ports.ts';
-import { sourceText } from '../firewall/firewall-rules.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { mtuTooLarge } from '../segment/segment-errors.ts';
-import { linkInto, settledOf } from '../segment/segment-section.ts';
+import { linkInto } from '../segment/segment-section.ts';
 import type { SectionPlace, SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
 import { networksIn } from '../wiring-checks.ts';
 import { ensureBridges, gatewayAddresses, removeBridge, type WantedBridge } from './bridge-device.ts';
@@ -22,7 +20,7 @@ import { ensureBridges, gatewayAddresses, removeBridge, type WantedBridge } from
 const bridgesOf = ({ site }: SegmentPlace, networks: readonly NetworkSpec[]): readonly WantedBridge[] =>
   networks.map((network) => ({ bridge: site.names.bridgeOf(network.network), network }));
 
-/** Bridges and their rules, before anybody serves them. */
+/** Bridges, before anybody serves them. */
 async function makeNetworks(
   { site, segment }: SegmentPlace,
   link: NamespaceLink,
@@ -32,13 +30,6 @@ async function makeNetworks(
   const carried = (actual.find(({ ifname }) => ifname === vxlanName) ?? (await link.link(vxlanName)))?.mtu ?? 0;
   for (const { network } of wanted) if (network.mtu > carried) throw mtuTooLarge(network.network, network.mtu, carried);
   await ensureBridges(link, site.options.cluster, segment.owner, wanted, actual);
-  const { rules } = settledOf(link);
-  for (const { bridge, network } of wanted) {
-    const subnets = JSON.stringify(network.subnets.map((subnet) => subnet.cidr));
-    if (rules.get(bridge) === subnets) continue;
-    await setNetworkRules(link, bridge, network.subnets);
-    rules.set(bridge, subnets);
-  }
 }
 
 /** @param actual the links of the namespace, these bridges at least */
@@ -63,11 +54,7 @@ async function unserve({ site }: SectionPlace, folders: readonly string[]): Prom
 
 /** After dnsmasq has let go of them. */
 async function removeNetworks(link: NamespaceLink, bridges: readonly string[], actual: readonly KernelLink[]) {
-  for (const bridge of bridges) {
-    await removeBridge(link, bridge, actual);
-    await removeNetworkRules(link, bridge);
-    settledOf(link).rules.delete(bridge);
-  }
+  for (const bridge of bridges) await removeBridge(link, bridge, actual);
 }
 
 export const networksSection: SegmentSection = {
@@ -151,11 +138,7 @@ export const networksSection: SegmentSection = {
 };
 
 async function readNetwork({ site, namespace }: SegmentPlace, link: NamespaceLink, { bridge, network }: WantedBridge) {
-  const [device, addresses, rules] = await Promise.all([
-    link.link(bridge),
-    link.addresses(bridge),
-    readNetworkRules(link, bridge),
-  ]);
+  const [device, addresses] = await Promise.all([link.link(bridge), link.addresses(bridge)]);
   if (device === null) return { facts: [], drift: [`no bridge of ${network.network}`] };
   const { ifindex, mtu } = device;
   const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
@@ -167,9 +150,6 @@ async function readNetwork({ site, namespace }: SegmentPlace, link: NamespaceLin
     ...gatewayAddresses(network)
       .filter((one) => !addresses.includes(one))
       .map((one) => `bridge of ${network.network} has no address ${one}`),
-    ...network.subnets
-      .filter(({ cidr }) => rules?.includes(sourceText(cidr)) !== true)
-      .map(({ cidr }) => `no ingress rule for ${cidr}`),
   ];
   return { facts: [[network.network, { ifindex, mtu, dnsmasqPid: served.pid }] as const], drift };
 }

@@ -1,116 +1,134 @@
 /**
- * The firewall of one VPC namespace, changed and read through its NamespaceLink: skeleton (the fixed tables), chains of
- * networks, elements of ports. Called by segment-making.ts and tap-wiring.ts. Promise: every change is one nft
- * transaction that also raises the generation; what a read returns comes from the kernel.
+ * A port's part of the firewall: the elements that let its tap send as itself, and the two that lead to the chains of
+ * its security groups. Called by tap-wiring.ts and tap-removal.ts. Promise: a port gets its elements, or other groups,
+ * in one transaction: at no moment its address is without rules; a combination of groups that no port has any more is
+ * gone.
  */
-import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
 import type { NamespaceLink } from '../namespace-link.ts';
-import { runProgram } from '../program.ts';
-import { firewallErrors } from './firewall-errors.ts';
 import {
-  clientElements,
-  ingressChain,
-  ingressElement,
-  ingressKey,
-  ingressStatements,
-  macElement,
-  skeleton,
-  spoofElement,
-} from './firewall-rules.ts';
+  chainsIn,
+  combinationChain,
+  combinationLines,
+  directions,
+  groupChain,
+  groupChains,
+  removeChain,
+  setChain,
+  type Direction,
+} from '../security-group/group-chains.ts';
+import { toldPolicy } from '../security-group/group-policy.ts';
+import { changeFirewall, inFirewallTurn, readChain, readGeneration, removeUnlessUsed } from './firewall-changes.ts';
+import { clientElements, macElement, portElement, portKey, spoofElement } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
 
-/** The last generation this process wrote per namespace, so that raising it needs no read. */
-const generations = new WeakMap<NamespaceLink, number>();
+const sameLines = (one: readonly string[] | null, other: readonly string[]): boolean =>
+  one?.join('\n') === other.join('\n');
 
-async function commit(link: NamespaceLink, what: string, statements: readonly string[]): Promise<number> {
-  const last = generations.get(link) ?? (await readGeneration(link)) ?? 0;
-  const next = Math.max(last, generations.get(link) ?? 0) + 1;
-  generations.set(link, next);
-  await link.nft(
-    what,
-    [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`],
-    firewallErrors,
-  );
-  return next;
+/** The chain that the address leads to; '' for something else than a chain, undefined for no element. */
+async function chainOf(link: NamespaceLink, direction: Direction, address: string): Promise<string | undefined> {
+  const text = await link.nftRead(`get element ${portKey(direction, address)}`);
+  return text === null ? undefined : (/goto ([a-z]{2}_[a-z0-9]+)/.exec(text)?.[1] ?? '');
 }
 
-/** The generation in the kernel; null when the skeleton is not loaded. */
-export async function readGeneration(link: NamespaceLink): Promise<number | null> {
-  const printed = await link.nftRead('list set inet photon generation');
-  const match = printed === null ? null : /elements = \{ (0x[0-9a-f]+|\d+) \}/.exec(printed);
-  return match === null ? null : Number(match[1]);
+/** Chains that no element and no rule leads to any more go: combinations, then groups that nobody told of. */
+async function removeUnused(link: NamespaceLink, combinations: readonly (string | undefined)[]): Promise<void> {
+  const { rules } = toldPolicy(link);
+  for (const name of combinations) {
+    if (name === undefined || name === '') continue;
+    const groups = chainsIn((await readChain(link, name)) ?? []);
+    if (!(await removeUnlessUsed(link, `removing ${name}`, removeChain(name))) || rules === undefined) continue;
+    const told = new Set([...rules.keys()].flatMap(groupChains));
+    for (const group of groups)
+      if (!told.has(group)) await removeUnlessUsed(link, `removing ${group}`, removeChain(group));
+  }
 }
 
-/** @returns true when the skeleton was missing and this call loaded it. */
-export async function ensureSkeleton(link: NamespaceLink, namespace: string): Promise<boolean> {
-  if ((await readGeneration(link)) !== null) return false;
-  await runProgram({
-    program: 'nsenter',
-    args: [`--net=/run/netns/${namespace}`, 'nft', '-f', '-'],
-    input: skeleton,
-    what: `loading the firewall of ${namespace}`,
-    rules: firewallErrors,
+/**
+ * Lets the port send with its own MAC and address, and applies its security groups to its address.
+ * @returns whether other groups applied to the address before
+ */
+export function admitPort(link: NamespaceLink, port: PortIdentity, groups: readonly string[]): Promise<boolean> {
+  return inFirewallTurn(link, async () => {
+    const sides = await Promise.all(
+      directions.map(async (direction) => {
+        const [chain, lines] = [combinationChain(direction, groups), combinationLines(direction, groups)];
+        const [before, actual] = await Promise.all([chainOf(link, direction, port.address), readChain(link, chain)]);
+        return { direction, chain, lines, before, stands: sameLines(actual, lines) };
+      }),
+    );
+    await changeFirewall(link, `admitting ${port.tap} as ${port.address}`, [
+      `add element ${macElement(port)}`,
+      `add element ${spoofElement(port)}`,
+      ...clientElements(port).map((element) => `add element ${element}`),
+      // A group that this host was not told of yet has no rules, and admits nothing.
+      ...groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`),
+      ...sides.flatMap(({ chain, lines, stands }) => (stands ? [] : setChain(chain, lines))),
+      ...sides.flatMap(({ direction, chain, before }) => [
+        ...(before === undefined || before === chain ? [] : [`delete element ${portKey(direction, port.address)}`]),
+        ...(before === chain ? [] : [`add element ${portElement(direction, port.address, chain)}`]),
+      ]),
+    ]);
+    const stale = sides.filter(({ before, chain }) => before !== undefined && before !== chain);
+    await removeUnused(
+      link,
+      stale.map(({ before }) => before),
+    );
+    return stale.length > 0;
   });
-  generations.set(link, 1);
-  return true;
-}
-
-export async function setNetworkRules(
-  link: NamespaceLink,
-  bridge: string,
-  subnets: readonly SubnetSpec[],
-): Promise<void> {
-  await commit(link, `setting the ingress rules of ${bridge}`, ingressStatements(bridge, subnets));
-}
-
-/** The ingress chain of the network as the kernel prints it; null when there is none. */
-export const readNetworkRules = (link: NamespaceLink, bridge: string): Promise<string | null> =>
-  link.nftRead(`list chain inet sg ${ingressChain(bridge)}`);
-
-export async function removeNetworkRules(link: NamespaceLink, bridge: string): Promise<void> {
-  if ((await readNetworkRules(link, bridge)) === null) return;
-  const chain = `inet sg ${ingressChain(bridge)}`;
-  await commit(link, `removing the ingress rules of ${bridge}`, [`flush chain ${chain}`, `delete chain ${chain}`]);
-}
-
-/** Lets the port send with its own MAC and address, and applies the ingress chain of its network to its address. */
-export async function admitPort(link: NamespaceLink, port: PortIdentity, bridge: string): Promise<void> {
-  const what = `admitting ${port.tap} as ${port.address}`;
-  const key = ingressKey(port.address);
-  // A removed port may have left the address mapped to another network's chain; the same transaction replaces it.
-  const stale = await link.nftRead(`get element ${key}`);
-  const replaces = stale !== null && !stale.includes(`goto ${ingressChain(bridge)}`);
-  await commit(link, what, [
-    `add element ${macElement(port)}`,
-    `add element ${spoofElement(port)}`,
-    ...clientElements(port).map((element) => `add element ${element}`),
-    ...(replaces ? [`delete element ${key}`] : []),
-    `add element ${ingressElement(port.address, bridge)}`,
-  ]);
 }
 
 /** @param keepsAddress another port has the address by now, so only the elements of this tap are removed. */
-export async function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
-  const own = [macElement(port), spoofElement(port), ...clientElements(port)];
-  const elements = [...own, ...(keepsAddress ? [] : [ingressKey(port.address)])];
-  const present = await Promise.all(elements.map((element) => link.nftRead(`get element ${element}`)));
-  const removals = elements.filter((_, index) => present[index] !== null).map((element) => `delete element ${element}`);
-  if (removals.length > 0) await commit(link, `dismissing ${port.tap}`, removals);
+export function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
+  return inFirewallTurn(link, async () => {
+    const own = [macElement(port), spoofElement(port), ...clientElements(port)];
+    const keys = keepsAddress ? [] : directions.map((direction) => portKey(direction, port.address));
+    const chains = await Promise.all(
+      keepsAddress ? [] : directions.map((direction) => chainOf(link, direction, port.address)),
+    );
+    const elements = [...own, ...keys];
+    const present = await Promise.all(elements.map((element) => link.nftRead(`get element ${element}`)));
+    const removals = elements
+      .filter((_, index) => present[index] !== null)
+      .map((element) => `delete element ${element}`);
+    if (removals.length > 0) await changeFirewall(link, `dismissing ${port.tap}`, removals);
+    await removeUnused(link, chains);
+  });
 }
 
-/** Whether all elements of the port are in the kernel, and the generation they were read at. */
+export interface PortReading {
+  /** Its tap may send as itself. */
+  readonly admitted: boolean;
+  /** Of the groups asked for those whose rules apply in both directions. */
+  readonly groups: readonly string[];
+  /** These groups apply, all of them and no other. */
+  readonly grouped: boolean;
+  readonly generation: number;
+}
+
+/** What the kernel has of the port, and the generation it was read at. */
 export async function readPort(
   link: NamespaceLink,
   port: PortIdentity,
-  bridge: string,
-): Promise<{ admitted: boolean; generation: number }> {
+  groups: readonly string[],
+): Promise<PortReading> {
   const own = [macElement(port), spoofElement(port), ...clientElements(port)];
-  const [ingress, generation, ...present] = await Promise.all([
-    link.nftRead(`get element ${ingressKey(port.address)}`),
+  const [sides, generation, ...present] = await Promise.all([
+    Promise.all(
+      directions.map(async (direction) => {
+        const chain = await chainOf(link, direction, port.address);
+        const lines = chain === undefined || chain === '' ? [] : ((await readChain(link, chain)) ?? []);
+        return { direction, lines };
+      }),
+    ),
     readGeneration(link),
     ...own.map((element) => link.nftRead(`get element ${element}`)),
   ]);
-  const speaks = present.every((one) => one !== null);
-  const admitted = speaks && ingress !== null && ingress.includes(`goto ${ingressChain(bridge)}`);
-  return { admitted, generation: generation ?? 0 };
+  return {
+    admitted: present.every((one) => one !== null),
+    groups: groups.filter((id) =>
+      sides.every(({ direction, lines }) => chainsIn(lines).includes(groupChain(direction, id))),
+    ),
+    grouped: sides.every(({ direction, lines }) => sameLines(lines, combinationLines(direction, groups))),
+    generation: generation ?? 0,
+  };
 }

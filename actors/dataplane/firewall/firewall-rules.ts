@@ -1,5 +1,6 @@
 /**
- * The nft ruleset of one VPC namespace as text: a fixed skeleton, one chain per network, elements per port.
+ * The nft ruleset of one VPC namespace as text: a fixed skeleton, elements per port. Chains and sets of security groups
+ * are in security-group/group-chains.ts.
  *
  * Anti-spoofing and its rule order (docs/threats.md#t13): a frame from a tap passes only with the MAC and address of
  * its port. The policy of chain `bridge port pre` is drop, and only taps are bridge ports, so a tap that is not yet
@@ -11,22 +12,24 @@
  *
  * Guests reach what is declared: ports, gateways, DHCP (docs/threats.md#t43). Packets to the addresses between hosts,
  * 169.254.64.0/24, are dropped before routing: the kernel would ask on vx0 for each that nobody has, and all namespaces
- * of a host share the room for such questions. Undeclared addresses of subnets end in chain `forward`, which also comes
- * before the kernel asks for them. Answers to a host that asked a guest pass.
+ * of a host share the room for such questions. Undeclared addresses of subnets end in the policy of chain `ingress`,
+ * which also comes before the kernel asks for them. Answers to a host that asked a guest pass.
+ *
+ * Security groups are two chains that every forwarded packet meets: `egress` on the host of its sender, then `ingress`
+ * on that of its receiver. They are separate because nft checks, at each change, every way that a packet can take: with
+ * egress rules that lead into ingress chains the ways would multiply. The address is a sound key because anti-spoofing
+ * pins it to the tap. Ports of one bridge are isolated from each other, so packets between them are forwarded, too. A
+ * namespace itself, for an operator, reaches its own ports unfiltered, and those of other hosts as chain `platform`
+ * says.
  *
  * Ports are elements of sets and have no chains of their own, so adding the 200th port costs as much as adding the
  * first. Every transaction also replaces the only element of the set `inet photon generation`: a proof reads the
- * generation of the loaded rules from it. Called by firewall-ports.ts.
+ * generation of the loaded rules from it. Called by firewall-changes.ts and firewall-ports.ts.
  */
-import type { SubnetSpec } from '@photoncloud/machines/values/wiring';
+import { portMap, type Direction } from '../security-group/group-chains.ts';
 import { addressNumber } from '../wiring-checks.ts';
-import { defaultIngress } from './default-rules.ts';
-import type { IngressRule } from './default-rules.ts';
 
-export const skeleton = `
-table inet photon {
-  set generation { type mark; }
-}
+const antiSpoofing = `
 table bridge port {
   set macs { type ifname . ether_addr; }
   set spoof { type ifname . ether_addr . ipv4_addr; }
@@ -47,20 +50,35 @@ table bridge port {
     drop
   }
 }
+`;
+
+const groupTable = `
 table inet sg {
-  map inmap { type ipv4_addr : verdict; }
+  map egress_ports { type ipv4_addr : verdict; }
+  map ingress_ports { type ipv4_addr : verdict; }
   chain guest {
     type filter hook prerouting priority -150; policy accept;
     iifname { "vx0", "lo" } accept
     ct state established,related accept
     ip daddr 169.254.0.0/16 drop
   }
-  chain forward {
-    type filter hook forward priority 0; policy drop;
+  chain egress {
+    type filter hook forward priority -10; policy drop;
     ct state established,related accept
     ct state invalid drop
-    ip daddr vmap @inmap
+    iifname "vx0" accept
+    ip saddr vmap @egress_ports
+  }
+  chain ingress {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "vx0" ip saddr 169.254.64.0/24 jump platform
+    ip daddr vmap @ingress_ports
     oifname "vx0" accept
+  }
+  chain platform {
+    tcp dport 80 accept
+    icmp type echo-request accept
   }
   chain input {
     type filter hook input priority 0; policy drop;
@@ -70,39 +88,24 @@ table inet sg {
     icmp type { echo-request, destination-unreachable, time-exceeded } accept
   }
 }
+`;
+
+/** All tables of a namespace that has none. */
+export const skeleton = `
+table inet photon {
+  set generation { type mark; }
+}
+${antiSpoofing}
+${groupTable}
 add element inet photon generation { 1 }
 `;
 
-/** The chain that filters packets to the ports of the network behind this bridge. */
-export const ingressChain = (bridge: string): string => `in_${bridge}`;
-
-/** The statements that set the network's ingress chain; the caller runs them in one transaction. */
-export function ingressStatements(bridge: string, subnets: readonly SubnetSpec[]): string[] {
-  const chain = ingressChain(bridge);
-  const own = subnets.map((subnet) => subnet.cidr);
-  return [
-    `add chain inet sg ${chain}`,
-    `flush chain inet sg ${chain}`,
-    ...defaultIngress.flatMap((rule) => ingressRule(rule, own)).map((rule) => `add rule inet sg ${chain} ${rule}`),
-    `add rule inet sg ${chain} drop`,
-  ];
-}
-
-/** How a source stands in a rule, also as the kernel prints it. */
-export const sourceText = (cidr: string): string => `ip saddr ${cidr} `;
-
-/** A rule for each subnet: a set of them would be printed with its neighbours merged, and could not be read back. */
-function ingressRule(rule: IngressRule, own: readonly string[]): string[] {
-  const sources = (rule.from === 'network' ? own : ['169.254.64.0/24']).map(sourceText);
-  switch (rule.protocol) {
-    case 'any':
-      return sources.map((from) => `${from}accept`);
-    case 'ping':
-      return sources.map((from) => `${from}icmp type echo-request accept`);
-    case 'tcp':
-      return sources.map((from) => `${from}tcp dport ${rule.listenPort} accept`);
-  }
-}
+/** Replaces, in a namespace of an older release, the table that filters what is forwarded. The others are the same. */
+export const groupTableAnew = `
+table inet sg
+delete table inet sg
+${groupTable}
+`;
 
 export interface PortIdentity {
   readonly tap: string;
@@ -119,6 +122,7 @@ export const clientElements = (port: PortIdentity): readonly string[] =>
     (address) =>
       `bridge port clients { "${port.tap}" . 0x${address.toString(16)} . 0x${port.mac.replaceAll(':', '')} }`,
   );
-export const ingressKey = (address: string): string => `inet sg inmap { ${address} }`;
-export const ingressElement = (address: string, bridge: string): string =>
-  `inet sg inmap { ${address} : goto ${ingressChain(bridge)} }`;
+export const portKey = (direction: Direction, address: string): string =>
+  `inet sg ${portMap(direction)} { ${address} }`;
+export const portElement = (direction: Direction, address: string, chain: string): string =>
+  `inet sg ${portMap(direction)} { ${address} : goto ${chain} }`;

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, realized, run } from '../dataplane-for-tests.ts';
 import { segmentAsk, tapSpec, testNetwork, testOptions, until } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
+import { frameOf } from '../packets-for-tests.ts';
 
 const back = testNetwork({
   network: 'network/acme/back',
@@ -18,16 +19,8 @@ const peers = [{ name: 'w2', index: 2, underlay: '127.0.0.2', underlayMtu: 1500 
 const routes = [{ address: '10.77.1.90', host: 2 }];
 
 /** An ICMP echo in an Ethernet frame to the gateway. */
-function echo(mac: string, from: string, to: string): string {
-  const numbers = (text: string, by: string, radix: number): number[] => text.split(by).map((n) => parseInt(n, radix));
-  const head = [0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0, 0, ...numbers(from, '.', 10), ...numbers(to, '.', 10)];
-  let sum = 0;
-  for (let at = 0; at < 20; at += 2) sum += ((head[at] ?? 0) << 8) + (head[at + 1] ?? 0);
-  sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
-  [head[10], head[11]] = [sum >> 8, sum & 255];
-  const ether = [2, 0, 0x5e, 0, 0, 1, ...numbers(mac, ':', 16), 8, 0];
-  return Buffer.from([...ether, ...head, 8, 0, 0xf7, 0xff, 0, 0, 0, 0]).toString('hex');
-}
+const echo = (fromMac: string, from: string, to: string): string =>
+  frameOf({ from, to, fromMac, protocol: 1, mark: 1 });
 
 inOwnNamespaces(import.meta.filename, () => {
   const { folder, remove } = makeTestFolder();

@@ -7,9 +7,10 @@
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { ensureSkeleton, readGeneration } from '../firewall/firewall-ports.ts';
+import { ensureSkeleton, readGeneration, readSkeleton } from '../firewall/firewall-changes.ts';
 import { overlayAddress, vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
+import { toldPolicy } from '../security-group/group-policy.ts';
 import { overlayOutdated } from '../segment/segment-errors.ts';
 import { linkInto, settledOf } from '../segment/segment-section.ts';
 import type { SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
@@ -42,7 +43,7 @@ export const overlaySection: SegmentSection = {
     const link = site.links.of(namespace);
     await markNamespace(link, cluster, segment.owner);
     const settled = settledOf(link);
-    if (await ensureSkeleton(link, namespace)) settled.rules.clear();
+    if ((await ensureSkeleton(link, namespace)) === 'older') toldPolicy(link).inherited = true;
     if (!settled.sysctls) await setNamespaceSysctls(namespace);
     settled.sysctls = true;
     await site.locks.hold(underlayLock, () =>
@@ -71,9 +72,10 @@ export const overlaySection: SegmentSection = {
   read: async ({ site, namespace }, wanted, unwanted) => {
     if ((await readNamespace(namespace)) !== 'present') return { facts: {}, drift: ['no namespace'] };
     const link = site.links.of(namespace);
-    const [overlay, generation, neighbours, admitted] = await Promise.all([
+    const [overlay, generation, firewall, neighbours, admitted] = await Promise.all([
       link.link(vxlanName),
       readGeneration(link),
+      readSkeleton(link),
       link.neighboursOf(vxlanName),
       readUnderlayPeers(underlayOf(site), namespace),
     ]);
@@ -81,7 +83,8 @@ export const overlaySection: SegmentSection = {
     const known = new Set(neighbours.map((one) => one.dst));
     const drift = [
       ...deviceDrift(overlayIn(wanted), overlay),
-      ...(generation === null ? ['no firewall skeleton'] : []),
+      ...(firewall === 'none' ? ['no firewall skeleton'] : []),
+      ...(firewall === 'older' ? ['the firewall skeleton is of an older release'] : []),
       ...(admitted === null ? ['no filter of its VNI on the underlay'] : []),
       ...overlayIn(wanted)
         .peers.filter(({ underlay }) => admitted?.peers.has(underlay) === false)

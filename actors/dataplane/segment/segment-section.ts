@@ -66,13 +66,11 @@ interface Settled {
   sysctls: boolean;
   /** When the filter of the underlay was last seen, on the monotonic clock. */
   filterSeenAtMs: number;
-  /** Bridge -> its subnets, as the rules in the kernel were made from. */
-  readonly rules: Map<string, string>;
 }
 const settledLinks = new WeakMap<NamespaceLink, Settled>();
 
 export function settledOf(link: NamespaceLink): Settled {
-  const settled = settledLinks.get(link) ?? { sysctls: false, filterSeenAtMs: 0, rules: new Map<string, string>() };
+  const settled = settledLinks.get(link) ?? { sysctls: false, filterSeenAtMs: 0 };
   settledLinks.set(link, settled);
   return settled;
 }

@@ -6,6 +6,8 @@ import { addressSetsSection } from '../address-set/address-sets-section.ts';
 import { networksSection } from '../bridge/networks-section.ts';
 import { overlaySection } from '../overlay/overlay-section.ts';
 import { routesSection } from '../overlay/routes-section.ts';
+import { groupMembersSection } from '../security-group/group-members-section.ts';
+import { securityGroupsSection } from '../security-group/security-groups-section.ts';
 import type { SegmentSection } from './segment-section.ts';
 
 export const segmentSections: readonly SegmentSection[] = [
@@ -13,4 +15,6 @@ export const segmentSections: readonly SegmentSection[] = [
   networksSection,
   routesSection,
   addressSetsSection,
+  securityGroupsSection,
+  groupMembersSection,
 ];

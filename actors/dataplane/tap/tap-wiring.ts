@@ -16,6 +16,8 @@ import { vxlanName } from '../kernel-names.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { reviewFlows } from '../security-group/flow-review.ts';
+import { toldPolicy } from '../security-group/group-policy.ts';
 import { segmentMissing } from '../segment/segment-errors.ts';
 import { checkTap } from '../wiring-checks.ts';
 import { findTap, isHeld } from './tap-device.ts';
@@ -90,7 +92,8 @@ async function attach(
     if (await remembersOther(folder, port.address, port.mac)) await restartDhcpServer(folder, namespace);
     else await refreshDhcpServer(folder);
   });
-  await admitPort(link, port, bridge);
+  const regrouped = await admitPort(link, port, spec.groups);
+  if (regrouped || toldPolicy(link).inherited) await reviewFlows({ site, namespace }, true);
   await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`], tapErrors);
   await link.ip(
     what,
@@ -131,7 +134,7 @@ async function readProof(
   const folder = dhcpFolderOf(site.folders.dhcp, site.names.namespaceOf(spec.vpc), bridge);
   const [facts, rules, host, another, fdb] = await Promise.all([
     link.portFacts(tap, bridge, spec.address),
-    readPort(link, port, bridge),
+    readPort(link, port, spec.groups),
     readDhcpHost(folder, spec.address),
     remembersOther(folder, spec.address, spec.mac),
     link.fdbOf(tap),
@@ -144,6 +147,7 @@ async function readProof(
     ...(facts.link?.flags.includes('UP') ? [] : ['down']),
     ...(isIsolated(slave) ? [] : ['not isolated']),
     ...(rules.admitted ? [] : ['not admitted by the firewall']),
+    ...(rules.grouped ? [] : ['its security groups do not apply']),
     ...(facts.neighbour?.lladdr === spec.mac ? [] : ['no neighbour entry']),
     ...(fdb.some((one) => one.mac === spec.mac) ? [] : ['no FDB entry']),
     ...(dhcpHost === hostLine({ ...port, hostname: spec.hostname }) && host?.tap === tap ? [] : ['no DHCP host']),
@@ -162,6 +166,7 @@ async function readProof(
       route: `${facts.route.dst} dev ${facts.route.dev}`,
       dhcpHost,
       nftGeneration: rules.generation,
+      groups: rules.groups,
     },
     drift,
   };

@@ -62,6 +62,8 @@ export interface TapWiring {
   readonly bridgeIfindex: number;
   readonly mac: string;
   readonly address: string;
+  /** Security groups whose rules apply to the address. */
+  readonly groups: readonly string[];
 }
 
 export interface Tap {

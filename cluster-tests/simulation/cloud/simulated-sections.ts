@@ -6,6 +6,8 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SegmentBroken } from '@photoncloud/actors/dataplane/contract/network-contract';
 import { addressSetsIn } from '@photoncloud/actors/dataplane/address-set/address-sets-section';
+import { membersIn } from '@photoncloud/actors/dataplane/security-group/group-members-section';
+import { groupsIn } from '@photoncloud/actors/dataplane/security-group/security-groups-section';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { mtuTooLarge, overlayOutdated, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import type { Section } from '@photoncloud/actors/dataplane/segment/segment-section';
@@ -271,4 +273,6 @@ export const simulatedSections: readonly SimulatedSection[] = [
   networks,
   routes,
   ownedSection('address-sets', (elements) => void addressSetsIn(elements)),
+  ownedSection('security-groups', (elements) => void groupsIn(elements)),
+  ownedSection('group-members', (elements) => void membersIn(elements)),
 ];

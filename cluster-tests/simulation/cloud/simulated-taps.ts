@@ -42,13 +42,13 @@ export function joinTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
   refuseOlder(`tap ${name}`, spec.owner, tap.owner);
   const bridge = segment.bridges.get(spec.network);
   if (bridge === undefined) throw networkMissing(spec.network);
-  const { vpc, network, port, mac, address } = spec;
+  const { vpc, network, port, mac, address, groups } = spec;
   const before = tap.wiring;
   tap.vpc = vpc;
   kernel.taps.set(name, {
     ...tap,
     owner: spec.owner,
-    wiring: { vpc, network, port, bridgeIfindex: bridge.ifindex, mac, address },
+    wiring: { vpc, network, port, bridgeIfindex: bridge.ifindex, mac, address, groups },
   });
   segment.dhcpHosts.set(address, { tap: name, mac, hostname: spec.hostname });
   segment.routes.delete(address);
@@ -60,6 +60,9 @@ export function joinTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
   if (reading.proof === null || reading.drift.length > 0) throw tapDrifted(name, reading.drift);
   return reading.proof;
 }
+
+const sameGroups = (some: readonly string[], others: readonly string[]): boolean =>
+  [...some].sort().join(' ') === [...others].sort().join(' ');
 
 export function readTap(kernel: SimulatedKernel, spec: TapSpec, name: string): TapReading {
   const tap = kernel.findTap(name);
@@ -74,6 +77,7 @@ export function readTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
     ...(bridge === undefined ? ['not a slave of its bridge'] : []),
     ...(tap.mtu === spec.mtu ? [] : [`mtu is ${tap.mtu}`]),
     ...(tap.wiring?.mac === spec.mac ? [] : ['no neighbour entry']),
+    ...(sameGroups(tap.wiring?.groups ?? [], spec.groups) ? [] : ['its security groups do not apply']),
     ...(host?.tap === name && host.mac === spec.mac ? [] : ['no DHCP host']),
     ...(segment?.routes.has(spec.address) === true ? ['its route points to another host'] : []),
     ...(sameOwner(tap.owner, spec.owner) ? [] : ['tap is marked for another run']),
@@ -87,6 +91,7 @@ export function readTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
     route: `${spec.address} dev br${bridge.ifindex}`,
     dhcpHost: host === undefined ? '' : hostLine({ ...host, address: spec.address }),
     nftGeneration: segment.nftGeneration,
+    groups: spec.groups.filter((group) => tap.wiring?.groups.includes(group)),
   };
   return { ...seen, place: 'segment', proof, drift };
 }

@@ -1,0 +1,145 @@
+/**
+ * Changes and reads of the firewall of one VPC namespace, through its NamespaceLink; its skeleton too. Called by
+ * firewall-ports.ts and the sections that are rules and sets. Promise: every change is one nft transaction that also
+ * raises the generation; what a read returns comes from the kernel.
+ */
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { NamespaceLink } from '../namespace-link.ts';
+import { ObjectLocks } from '../object-locks.ts';
+import { runProgram } from '../program.ts';
+import { braced } from '../security-group/group-chains.ts';
+import { firewallErrors } from './firewall-errors.ts';
+import { groupTableAnew, skeleton } from './firewall-rules.ts';
+
+/** The last generation this process wrote per namespace, so that raising it needs no read. */
+const generations = new WeakMap<NamespaceLink, number>();
+
+export async function changeFirewall(
+  link: NamespaceLink,
+  what: string,
+  statements: readonly string[],
+): Promise<number> {
+  const last = generations.get(link) ?? (await readGeneration(link)) ?? 0;
+  const next = Math.max(last, generations.get(link) ?? 0) + 1;
+  generations.set(link, next);
+  await link.nft(
+    what,
+    [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`],
+    firewallErrors,
+  );
+  return next;
+}
+
+/** The generation in the kernel; null when the skeleton is not loaded. */
+export async function readGeneration(link: NamespaceLink): Promise<number | null> {
+  const printed = await link.nftRead('list set inet photon generation');
+  const match = printed === null ? null : /elements = \{ (0x[0-9a-f]+|\d+) \}/.exec(printed);
+  return match === null ? null : Number(match[1]);
+}
+
+const turns = new WeakMap<NamespaceLink, ObjectLocks>();
+
+/**
+ * Runs work that reads the firewall and changes what it has read, one at a time in a namespace. Ports and sections
+ * share chains and sets: what one finds unused the other may be about to use.
+ */
+export function inFirewallTurn<Result>(link: NamespaceLink, work: () => Promise<Result>): Promise<Result> {
+  const locks = turns.get(link) ?? new ObjectLocks();
+  turns.set(link, locks);
+  return locks.hold('firewall', work);
+}
+
+async function load(namespace: string, input: string): Promise<void> {
+  await runProgram({
+    program: 'nsenter',
+    args: [`--net=/run/netns/${namespace}`, 'nft', '-f', '-'],
+    input,
+    what: `loading the firewall of ${namespace}`,
+    rules: firewallErrors,
+  });
+}
+
+/** `older`: tables of a release without security groups. */
+export async function readSkeleton(link: NamespaceLink): Promise<'none' | 'older' | 'loaded'> {
+  const [generation, egress] = await Promise.all([readGeneration(link), readChain(link, 'egress')]);
+  if (generation === null) return 'none';
+  return egress === null ? 'older' : 'loaded';
+}
+
+/**
+ * Loads what is missing, in one transaction: nothing passes between the older rules and these. @returns what it found
+ */
+export async function ensureSkeleton(link: NamespaceLink, namespace: string): Promise<'none' | 'older' | 'loaded'> {
+  const found = await readSkeleton(link);
+  if (found === 'older') await load(namespace, groupTableAnew);
+  if (found !== 'none') return found;
+  await load(namespace, skeleton);
+  generations.set(link, 1);
+  return found;
+}
+
+/** The rules of a chain, a line each; null when there is no such chain. */
+export async function readChain(link: NamespaceLink, name: string): Promise<readonly string[] | null> {
+  const text = await link.nftRead(`list chain inet sg ${name}`);
+  if (text === null) return null;
+  const lines = text.split('\n').map((line) => line.trim());
+  const first = lines.indexOf(`chain ${name} {`) + 1;
+  return lines.slice(first, lines.indexOf('}', first));
+}
+
+/** The elements of a set or map; null when there is none. */
+async function readElements(link: NamespaceLink, object: string): Promise<readonly string[] | null> {
+  const text = await link.nftRead(`list ${object}`);
+  if (text === null) return null;
+  const found = /elements = \{([^}]*)\}/.exec(text)?.[1] ?? '';
+  return found
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+}
+
+export const readSet = (link: NamespaceLink, name: string): Promise<readonly string[] | null> =>
+  readElements(link, `set inet sg ${name}`);
+export const readMap = (link: NamespaceLink, name: string): Promise<readonly string[] | null> =>
+  readElements(link, `map inet sg ${name}`);
+
+/** Names of the sets, or of the chains, of table `inet sg`. */
+export async function listNames(link: NamespaceLink, sort: 'set' | 'chain'): Promise<readonly string[]> {
+  const text = (await link.nftRead(`list ${sort}s inet`)) ?? '';
+  return [...text.matchAll(new RegExp(`^\\s*${sort} ([a-z]{2}_[a-z0-9]+) \\{`, 'gm'))].map((match) => match[1] ?? '');
+}
+
+/** Changes `actual`, read before, into `wanted`; says whether an element was taken away. */
+export function setDifference(
+  name: string,
+  wanted: readonly string[],
+  actual: readonly string[],
+): { readonly statements: readonly string[]; readonly takes: boolean } {
+  const [had, has] = [new Set(actual), new Set(wanted)];
+  const added = wanted.filter((one) => !had.has(one));
+  const gone = actual.filter((one) => !has.has(one));
+  return {
+    statements: [
+      ...(gone.length === 0 ? [] : [`delete element inet sg ${name} ${braced(gone)}`]),
+      ...(added.length === 0 ? [] : [`add element inet sg ${name} ${braced(added)}`]),
+    ],
+    takes: gone.length > 0,
+  };
+}
+
+/** Removes something that a rule or an element may still refer to; then it stays. @returns whether it is gone */
+export async function removeUnlessUsed(
+  link: NamespaceLink,
+  what: string,
+  statements: readonly string[],
+): Promise<boolean> {
+  try {
+    await changeFirewall(link, what, statements);
+    return true;
+  } catch (error) {
+    if (!(error instanceof PhotonError)) throw error;
+    if (error.record.code === 'firewall_missing') return true;
+    if (error.record.code === 'kernel_busy') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What this process was told of the security groups of a VPC on this host, for the judgement of running flows: rules,
+ * members and address sets, each once its section was made whole. After a restart of the worker nothing is known until
+ * the sections are made again. Never the source of a proof: those read the kernel.
+ * Written by the sections, read by flow-review.ts; kept beside the NamespaceLink and gone with it.
+ */
+import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { NamespaceLink } from '../namespace-link.ts';
+
+export interface ToldPolicy {
+  /** Group id -> its rules. */
+  rules: Map<string, readonly GroupRule[]> | undefined;
+  /** Address -> ids of the groups of its port. */
+  members: Map<string, readonly string[]> | undefined;
+  /** Names of the sets that members may be in, so that a single member need not list them all. */
+  memberSets: Set<string> | undefined;
+  /** Address set id -> its CIDRs. */
+  addressSets: Map<string, readonly string[]> | undefined;
+  /** Flows were not reviewed since something was taken away; true at first, for what an earlier process took away. */
+  unreviewed: boolean;
+  /** The namespace had the firewall of an older release, so ports without groups may have flows. */
+  inherited: boolean;
+}
+
+const policies = new WeakMap<NamespaceLink, ToldPolicy>();
+
+export function toldPolicy(link: NamespaceLink): ToldPolicy {
+  const known = policies.get(link);
+  if (known !== undefined) return known;
+  const policy: ToldPolicy = {
+    rules: undefined,
+    members: undefined,
+    memberSets: undefined,
+    addressSets: undefined,
+    unreviewed: true,
+    inherited: false,
+  };
+  policies.set(link, policy);
+  return policy;
+}

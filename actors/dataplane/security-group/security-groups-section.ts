@@ -1,0 +1,171 @@
+/**
+ * Section `security-groups`: the rules of the groups of a VPC. Key: the group's id; element: `{rules}`, in which other
+ * groups and address sets stand by their ids. Every host of the VPC has every group: any port may come.
+ * Promise: a rule whose group or address set this host was not told of is no error: it stands over an empty set. Sets
+ * and chains that nothing refers to any more, and that no element names, are gone.
+ */
+import { groupElement, ruleProblem, type GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { Elements } from '@photoncloud/machines/values/wiring';
+import {
+  changeFirewall,
+  inFirewallTurn,
+  listNames,
+  readChain,
+  removeUnlessUsed,
+} from '../firewall/firewall-changes.ts';
+import type { NamespaceLink } from '../namespace-link.ts';
+import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
+import { checkIdOf, must, parsed } from '../wiring-checks.ts';
+import { reviewFlows } from './flow-review.ts';
+import {
+  addSet,
+  addressSetName,
+  directions,
+  groupChain,
+  groupChains,
+  groupLines,
+  isAddressSet,
+  isGroupChain,
+  memberSet,
+  removeChain,
+  setChain,
+  setsIn,
+} from './group-chains.ts';
+import { toldPolicy, type ToldPolicy } from './group-policy.ts';
+
+type Groups = ReadonlyMap<string, readonly GroupRule[]>;
+
+/** @throws defeat `spec_invalid` */
+export function groupsIn(elements: Elements): Groups {
+  return new Map(
+    Object.entries(elements).map(([id, element]) => {
+      checkIdOf('security-group', 'security-groups', id);
+      const { rules } = parsed(groupElement, id, element);
+      for (const [index, rule] of rules.entries()) {
+        const problem = ruleProblem(rule);
+        must(problem === undefined, `${id}.rules.${index}.${problem?.path}`, rule);
+        const { remote } = rule;
+        if (remote !== null && 'group' in remote)
+          checkIdOf('security-group', `${id}.rules.${index}.remote.group`, remote.group);
+        if (remote !== null && 'addressSet' in remote)
+          checkIdOf('address-set', `${id}.rules.${index}.remote.addressSet`, remote.addressSet);
+      }
+      return [id, rules] as const;
+    }),
+  );
+}
+
+interface ChainChange {
+  readonly name: string;
+  readonly wanted: readonly string[];
+  /** Null when there is no such chain. */
+  readonly actual: readonly string[] | null;
+}
+
+const same = ({ wanted, actual }: ChainChange): boolean => actual?.join('\n') === wanted.join('\n');
+
+/** What a chain no longer admits, or no longer in this order. */
+const takes = ({ wanted, actual }: ChainChange): boolean => actual?.some((line) => !wanted.includes(line)) === true;
+
+const readChains = (link: NamespaceLink, wanted: readonly (readonly [string, readonly string[]])[]) =>
+  Promise.all(
+    wanted.map(async ([name, lines]): Promise<ChainChange> => {
+      return { name, wanted: lines, actual: await readChain(link, name) };
+    }),
+  );
+
+const chainsOf = (id: string, rules: readonly GroupRule[]) =>
+  directions.map((direction) => [groupChain(direction, id), groupLines(direction, rules)] as const);
+
+/**
+ * Makes the chains of each group, one transaction a group, and empties those that are stale. Then what is unused goes.
+ * @returns whether something is no longer admitted
+ */
+async function settle(
+  link: NamespaceLink,
+  groups: Groups,
+  stale: readonly string[],
+  policy: ToldPolicy,
+): Promise<boolean> {
+  const changes: ChainChange[] = [];
+  for (const [id, rules] of groups) {
+    const chains = (await readChains(link, chainsOf(id, rules))).filter((one) => !same(one));
+    if (chains.length > 0)
+      await changeFirewall(link, `setting the rules of ${id}`, [
+        ...setsIn(chains.flatMap(({ wanted }) => wanted)).map(addSet),
+        ...chains.flatMap(({ name, wanted }) => setChain(name, wanted)),
+      ]);
+    changes.push(...chains);
+  }
+  const empty = stale.map((name) => [name, []] as const);
+  for (const chain of await readChains(link, empty)) {
+    if (chain.actual === null) continue;
+    // A port may still have the group: then the chain stays, and admits nothing.
+    await changeFirewall(link, `emptying ${chain.name}`, [`flush chain inet sg ${chain.name}`]);
+    await removeUnlessUsed(link, `removing ${chain.name}`, removeChain(chain.name));
+    changes.push(chain);
+  }
+  for (const name of setsIn(changes.flatMap(({ actual }) => actual ?? [])))
+    if (!isNamed(name, policy)) await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
+  return changes.some(takes);
+}
+
+/** Whether an element of the section of this set names it; a section that was not made yet clears its sets itself. */
+function isNamed(name: string, { members, addressSets }: ToldPolicy): boolean {
+  if (isAddressSet(name))
+    return addressSets === undefined || [...addressSets.keys()].map(addressSetName).includes(name);
+  return members === undefined || [...members.values()].flat().map(memberSet).includes(name);
+}
+
+export const securityGroupsSection: SegmentSection = {
+  name: 'security-groups',
+  after: ['overlay'],
+  check: (elements) => void groupsIn(elements),
+
+  ensure: async (place, elements) => {
+    const link = await linkInto(place);
+    const groups = groupsIn(elements);
+    const policy = toldPolicy(link);
+    const kept = new Set([...groups.keys()].flatMap(groupChains));
+    const takesAway = await inFirewallTurn(link, async () => {
+      const standing = (await listNames(link, 'chain')).filter((name) => isGroupChain(name) && !kept.has(name));
+      const taken = await settle(link, groups, standing, policy);
+      policy.rules = new Map(groups);
+      return taken;
+    });
+    await reviewFlows(place, takesAway);
+  },
+
+  change: async (place, { put, removed }) => {
+    const link = await linkInto(place);
+    const groups = groupsIn(put);
+    const policy = toldPolicy(link);
+    const gone = Object.keys(removed).filter((id) => !groups.has(id));
+    const takesAway = await inFirewallTurn(link, async () => {
+      const taken = await settle(link, groups, gone.flatMap(groupChains), policy);
+      for (const id of gone) policy.rules?.delete(id);
+      for (const [id, rules] of groups) policy.rules?.set(id, rules);
+      return taken;
+    });
+    await reviewFlows(place, takesAway);
+  },
+
+  read: async (place, wanted, unwanted) => {
+    const link = await linkInto(place);
+    const differs = await Promise.all(
+      [...groupsIn(wanted)].map(async ([id, rules]) =>
+        (await readChains(link, chainsOf(id, rules))).every(same) ? [] : [`the rules of ${id} are not as wanted`],
+      ),
+    );
+    const left = await Promise.all(
+      Object.keys(unwanted).map(async (id) => {
+        const chains = await Promise.all(groupChains(id).map((name) => readChain(link, name)));
+        return chains.every((lines) => (lines ?? []).length === 0) ? [] : [`still rules of ${id}`];
+      }),
+    );
+    return { facts: {}, drift: [...differs.flat(), ...left.flat()] };
+  },
+
+  // The namespace takes them along.
+  remove: async () => {},
+};
