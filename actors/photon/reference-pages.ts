@@ -4,7 +4,14 @@
  * `npm run reference` writes them, a test holds them to the schemas. Pure: text from schemas.
  */
 import { allKinds, declaredKinds, sendersOf } from '@photoncloud/machines/kinds';
-import type { AnyDeclared, AnyEffect, AnyMessage, ChangeClass, KindSchema } from '@photoncloud/machines/values/kind';
+import type {
+  AnyDeclared,
+  AnyEffect,
+  AnyMessage,
+  ChangeClass,
+  ItemRule,
+  KindSchema,
+} from '@photoncloud/machines/values/kind';
 import { schemaBundle } from '@photoncloud/runtime/control-api/schema-documents';
 import { z } from 'zod';
 import { createRegistry } from '../registry.ts';
@@ -151,23 +158,27 @@ export const protocolPage = (): string => `${[protocolHead, ...allKinds.map(prot
 
 // docs/reference/<kind>.md
 
-const changeText = (rule: unknown): string =>
-  typeof rule === 'function' ? (rule as unknown as { says: string }).says : (rule as ChangeClass);
+/** What a change of a field is, and of fields of its items that have a class of their own. */
+function changeOf(rule: unknown): { readonly says: string; readonly fields: Readonly<Record<string, string>> } {
+  return typeof rule === 'function'
+    ? (rule as unknown as ItemRule<unknown>)
+    : { says: rule as ChangeClass, fields: {} };
+}
 
 function specTable({ spec, changes }: AnyDeclared): string {
   const rows: string[][] = [];
-  const add = (schema: JsonSchema, prefix: string, change: string): void => {
+  const add = (schema: JsonSchema, prefix: string, { says, fields }: ReturnType<typeof changeOf>): void => {
     const { properties = {}, required = [] } = schema;
     for (const [name, field] of Object.entries(properties)) {
       const path = `${prefix}${name}`;
-      const of = prefix === '' ? changeText(changes[name]) : change;
+      const of = prefix === '' ? changeOf(changes[name]) : { says: fields[name] ?? says, fields: {} };
       const absent = required.includes(name) ? 'required' : defaultText(field);
-      rows.push([`\`${path}\``, typeText(field), absent, of, field.description ?? '']);
+      rows.push([`\`${path}\``, typeText(field), absent, of.says, field.description ?? '']);
       const inner = innerOf(field);
       if (inner !== undefined) add(inner, `${path}${isList(field) ? '[]' : ''}.`, of);
     }
   };
-  add(jsonOf(spec), '', '');
+  add(jsonOf(spec), '', changeOf('replace'));
   return rows.length === 0
     ? 'It has no fields of its own.'
     : table(['field', 'type', 'unless given', 'a change is', 'meaning'], rows);

@@ -213,7 +213,8 @@ export const groupCondition = 'Groups';
 /** Condition of a port that names a group that was deleted meanwhile. */
 export function groupMissing({ event }: At) {
   assertEvent(event, 'reference.missing');
-  const message = `${event.missing} does not exist, so it admits nothing; declare it and bind the port again, or name another`;
+  const what = `${event.missing} does not exist, so it admits nothing`;
+  const message = `${what}; declare it and bind the port again, or name another`;
   return { type: groupCondition, status: 'False', reason: 'GroupMissing', message } as const;
 }
 

@@ -6,7 +6,7 @@
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
-import { whenBorn, whileDeclaring, whileLiving } from '../values/declared.ts';
+import { whenBorn } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { disownReference } from '../values/references.ts';
 import { requests } from '../values/requests.ts';
@@ -15,82 +15,30 @@ import * as contexts from './port-context.ts';
 import type { PortContext } from './port-context.ts';
 import * as messages from './port-messages.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
+import {
+  atRest,
+  bound,
+  busy,
+  declaring,
+  foreign,
+  granted,
+  inUse,
+  late,
+  living,
+  moved,
+  rebound,
+  regrouped,
+  regrouping,
+  silent,
+  stale,
+  troubled,
+  waits,
+  withdrawn,
+} from './port-transitions.ts';
 
 const kit = declaredKit<PortSpec, PortContext, PortEvent>(portKind, {
   result: ({ grant }) => ({ address: grant?.address ?? null, mac: grant?.mac ?? null }),
 });
-
-const claimedWith = <const Actions extends readonly string[]>(...regroup: Actions) =>
-  [
-    { guard: 'isSameClaim', actions: 'tellReady' },
-    { guard: 'isRegroupingClaim', actions: ['takeClaim', ...regroup, 'tellReady'] },
-    { actions: 'refuseClaim' },
-  ] as const;
-/**
- * Rules of a port that has an address. Its VM decides on the groups of a port that it holds. @param regroup actions that
- * carry out a change of the groups, the only field that can change
- */
-const regrouping = <const Actions extends readonly string[]>(...regroup: Actions) => ({
-  ...whileLiving(
-    'port',
-    { guard: 'isHeld', actions: 'rejectHeld' },
-    { actions: ['takeSpec', ...regroup, 'answerUpdated'] },
-  ),
-  'port.claim': claimedWith(...regroup),
-});
-
-const declaring = {
-  ...whileDeclaring('port', { actions: ['takeSpec', 'awaitAnswer'] }),
-  'port.claim': claimedWith(),
-} as const;
-/** The next proof, or the next bind, carries the groups to the host. */
-const living = regrouping('joinGroups');
-/** The binding is asked to wire the present tap with other groups. */
-const regrouped = regrouping('joinGroups', 'askTap');
-const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
-const inUse = { guard: 'isHeld', actions: 'rejectInUse' } as const;
-const stale = { guard: 'isStale' } as const;
-/** Gives up the port: the address may have been allocated, so the network must release it. */
-const withdrawn = { target: '#port.gone', actions: 'releaseAddress' } as const;
-/** The declaration of an unbound port is realized, unless it names a host. */
-const atRest = {
-  type: 'setCondition',
-  params: (seen: contexts.At) => ({ status: contexts.wantsHost(seen) ? 'False' : 'True', reason: 'Unbound' }) as const,
-} as const;
-
-/** The failure that was just noted stands in the condition of a state that is entered again. */
-const silent = ready('False', 'ClaimingAddress');
-const late = ['noteUnready', ready('False', 'BindingDelayed'), 'tellDelayed'] as const;
-
-const waits = {
-  guard: 'isGoneDirect',
-  target: '#port.binding.waiting',
-  actions: ['noteBroken', 'noteTry'],
-} as const;
-/** Failures of its binding; the binding itself retries transient ones. */
-const troubled = <const Reason extends string>(note: 'noteFailure' | 'noteBroken', reason: Reason) =>
-  [
-    waits,
-    { guard: 'isCurrentFault', actions: [note, ready('False', reason), 'tellDelayed'] },
-    { guard: 'isCurrent', target: '#port.failed', actions: [note, 'tellFailed'] },
-  ] as const;
-/** Bind on another host, or again on this one. */
-const moved = { target: '#port.unbinding', actions: 'noteNext' } as const;
-/** Events that every state with a binding handles in the same way; `port.bind` is not among them. */
-const bound = {
-  ...living,
-  ...deletedBy('port', inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'awaitAnswer'] }),
-  'port.rest': [foreign, { target: '#port.unbinding' }],
-  'port.unbind': [inUse, { target: '#port.unbinding', actions: 'awaitUpdated' }],
-  'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
-} as const;
-/** A new run needs a new tap for QEMU. */
-const rebound = [foreign, stale, { guard: 'isHere', target: '#port.binding.tap', actions: 'takeBind' }, moved] as const;
-
-const granted = ['takeGrant', 'joinGroups', 'tellReady', 'answerAll'] as const;
-
-/** Rejects declarations of a port that is being deleted. */
-const busy = { guard: 'isLeaving', actions: 'rejectBusy' } as const;
 
 export const portMachine = setup({
   types: { context: {} as PortContext, events: {} as PortEvent, input: {} as { id: string }, tags: {} as 'steady' },

@@ -5,7 +5,7 @@ import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import { forgetHolders, holdersAfter, referring, type Held } from '../values/references.ts';
 import { reject, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import { elementPut, elementRemove } from '../vpc/vpc-protocol.ts';
-import { ruleProblem, type GroupElement, type Remote } from './group-rules.ts';
+import { ruleProblem, type GroupElement, type Remote } from '../values/group-rules.ts';
 import {
   defaultGroupName,
   defaultRules,
@@ -155,6 +155,7 @@ export const namesAsker = ({ context, event }: At): boolean =>
 
 export function noteMissing({ event }: At): Change {
   assertEvent(event, 'reference.missing');
-  const message = `a rule names ${event.missing}, which does not exist: it admits nothing; declare it or remove the rule`;
+  const what = `a rule names ${event.missing}, which does not exist`;
+  const message = `${what}: it admits nothing; declare it, or remove the rule`;
   return { failure: { code: 'reference_missing', message, retryable: false } };
 }

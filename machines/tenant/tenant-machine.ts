@@ -1,6 +1,6 @@
 /**
- * A tenant: its quota, and the VPC `main` and the group `default` that come with it. The control API checks who may act for it. Upholds:
- * claims granted never exceed the quota, and a repeated claim counts once.
+ * A tenant: its quota, and the VPC `main` and the group `default` that come with it. The control API checks who may
+ * act for it. Upholds: claims granted never exceed the quota, and a repeated claim counts once.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';

@@ -115,6 +115,8 @@ export interface SpecChange {
 export interface ItemRule<Value> {
   (before: Value, after: Value, path: string): readonly SpecChange[];
   readonly says: string;
+  /** Fields of an item that have a class of their own. */
+  readonly fields: Readonly<Record<string, ChangeClass>>;
 }
 
 /** A field's class, or a function when the class depends on the change. */

@@ -73,6 +73,6 @@ export function keyedItems<Item extends object>(
     return changes;
   };
   const { added, removed, changed } = classes;
-  const own = Object.entries(fields).map(([field, change]) => `; ${field}: ${String(change)}`);
-  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}${own.join('')}` });
+  const own = fields as Readonly<Record<string, ChangeClass>>;
+  return Object.assign(rule, { says: `added: ${added}; removed: ${removed}; changed: ${changed}`, fields: own });
 }

@@ -154,7 +154,7 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update:
-        'Changes the restart policy and the security groups at once; cpus, memory, NICs, disks and boot at the next start.',
+        'Changes restart policy and security groups at once; cpus, memory, NICs, disks and boot at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
   }),

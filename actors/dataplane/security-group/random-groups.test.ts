@@ -5,7 +5,7 @@
 // needs: kernel
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { admits, protocolNumbers, type GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import { admits, protocolNumbers, type GroupRule } from '@photoncloud/machines/values/group-rules';
 import { inOwnNamespaces, makeTestFolder, nextCall, segmentAsk, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { addressOf, groupId, GroupVpc, rule, setId, type Sample } from './groups-for-tests.ts';
