@@ -31,7 +31,10 @@ function changesOf(
 }
 
 /** A subnet may be added; an existing one can be neither changed nor removed. Defaults are compared as if written. */
-export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, { says: byCidr.says });
+export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, {
+  says: byCidr.says,
+  fields: byCidr.fields,
+});
 
 export interface Problem extends Issue {
   readonly code: string;

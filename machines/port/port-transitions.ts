@@ -9,8 +9,8 @@ const claimedWith = <const Actions extends readonly string[]>(...regroup: Action
     { actions: 'refuseClaim' },
   ] as const;
 /**
- * Rules of a port that has an address. Its VM decides on the groups of a port that it holds. @param regroup actions that
- * carry out a change of the groups, the only field that can change
+ * Rules of a port that has an address. Its VM decides on the groups of a port that it holds. @param regroup actions
+ * that carry out a change of the groups, the only field that can change
  */
 export const regrouping = <const Actions extends readonly string[]>(...regroup: Actions) => ({
   ...whileLiving(

@@ -39,7 +39,7 @@ export const tenantSpec = z
 
 export const tenantKind = defineKind({
   kind: 'tenant',
-  says: 'An owner of objects, with a quota, a VPC main and a security group default. Its name is the scope of what it owns.',
+  says: 'An owner of objects, with a quota, a VPC main and a group default. Its name is the scope of what it owns.',
   placement: 'sharded',
   declared: declare(tenantSpec, {
     changes: { quota: 'in place' },
