@@ -24,6 +24,8 @@ function ofAddress(text: unknown): RowKey[] {
 function needs(event: ActorEvent, { subnets }: NetworkContext): RowKey[] {
   const { type, port, address, mac } = event;
   if (type === 'network.delete') return [row('port', '*')];
+  if (type === 'network.addresses') return [row('owner', '*')];
+  if (type === 'network.verify') return ['owner', 'port', 'mac', 'block'].map((collection) => row(collection, '*'));
   if (type === 'network.withdrawn') return [row('block', '*')];
   if (type === 'address.release') return [row('port', String(port)), ...ofAddress(address)];
   if (type === 'era.cleared') {

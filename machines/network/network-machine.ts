@@ -9,6 +9,7 @@ import { whileDeclaring, whileDeleting, whileLiving } from '../values/declared.t
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
+import * as audit from './network-audit.ts';
 import * as messages from './network-messages.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { networkKind, type NetworkDeclaration, type NetworkEvent } from './network-protocol.ts';
@@ -27,6 +28,8 @@ const serving = {
   'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
   'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
   'address.release': { actions: 'release' },
+  'network.addresses': { actions: 'listAddresses' },
+  'network.verify': { actions: 'verifyAddresses' },
   'network.realized': {
     guard: 'isNewest',
     actions: [
@@ -72,6 +75,8 @@ export const networkMachine = setup({
     refuseEarly: tell(messages.refuseEarly),
     refuseLate: tell(messages.refuseLate),
     forgetBlocks: tell(messages.forgetBlocks),
+    listAddresses: tell(audit.listAddresses),
+    verifyAddresses: tell(audit.verifyAddresses),
     askEra: tell(recovery.askEra),
     takeFound: act(recovery.takeFound),
   },
@@ -119,6 +124,8 @@ export const networkMachine = setup({
         ...whileDeclaring('network', { target: 'claiming', reenter: true, actions: ['takeSpec', 'awaitAnswer'] }),
         'network.delete': { target: 'gone', actions: ['rejectDeleted', 'releaseCidrs', 'releaseQuota'] },
         'address.allocate': { actions: 'refuseEarly' },
+        'network.addresses': undecided,
+        'network.verify': undecided,
         'quota.granted': {},
         'network.claimed': {},
       },
@@ -209,6 +216,8 @@ export const networkMachine = setup({
       entry: [ready('False', 'Deleting'), 'releaseCidrs'],
       on: {
         ...whileDeleting('network'),
+        'network.addresses': { actions: 'rejectBusy' },
+        'network.verify': { actions: 'rejectBusy' },
         'address.allocate': { actions: 'refuseLate' },
         'address.release': {},
         'network.withdrawn': { target: 'gone', actions: ['forgetBlocks', 'releaseQuota'] },

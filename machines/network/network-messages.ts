@@ -10,6 +10,7 @@ import type { Acted, Asked, Seen } from '../values/telling.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
 import { networkClaim, networkRelease } from '../vpc/vpc-protocol.ts';
 import * as ipam from './network-addresses.ts';
+import { noteUtilisation } from './network-audit.ts';
 import type { Block, Held, Owner, SubnetUse, Taken } from './network-addresses.ts';
 import { addressAllocated, addressConfirm, addressRefused, addressRelease } from './network-protocol.ts';
 import type { NetworkDeclaration, NetworkEvent } from './network-protocol.ts';
@@ -39,7 +40,7 @@ export function resolveSubnets({ context, event }: At): Partial<NetworkContext> 
   const known = new Map(context.subnets.map((subnet) => [subnet.cidr, subnet]));
   const subnets = (context.spec?.subnets ?? []).map(resolvedSubnet);
   const used = subnets.map((subnet) => known.get(subnet.cidr) ?? ipam.freshUse(subnet));
-  if (context.generation > 1) return { subnets: used };
+  if (context.generation > 1) return { subnets: used, conditions: noteUtilisation(context, used, event.meta.at) };
   // After the first era a network of this name may have existed before a rollback: it must reconcile first.
   return { subnets: used, era: eraOf(event) > 1 ? 0 : 1 };
 }
@@ -200,7 +201,8 @@ export function allocate(seen: At): Done {
     ...(mac === null ? [] : [putRow('mac', mac, port)]),
     allocated(after, port, held),
   ];
-  return { changes: { subnets: after.subnets, ports: after.ports }, asks };
+  const conditions = noteUtilisation(context, after.subnets, meta.at);
+  return { changes: { subnets: after.subnets, ports: after.ports, conditions }, asks };
 }
 
 export function release({ context, event }: At): Done {
@@ -221,7 +223,9 @@ export function release({ context, event }: At): Done {
     removeRow('port', port),
     ...(isDeclared ? [removeRow('mac', held.mac)] : []),
   ];
-  return { changes: { subnets: replaced(context, given.subnet), ports: context.ports - 1 }, asks };
+  const subnets = replaced(context, given.subnet);
+  const conditions = noteUtilisation(context, subnets, meta.at);
+  return { changes: { subnets, ports: context.ports - 1, conditions }, asks };
 }
 
 export function refuseEarly({ context, event }: At): readonly Asked[] {

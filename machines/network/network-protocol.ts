@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { eraAsk, eraCleared } from '../cluster/cluster-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
-import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
+import { command, declare, defineKind, message, noParams, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { networkSpecSchema } from '../values/wiring.ts';
 import {
@@ -111,7 +111,13 @@ export const networkKind = defineKind({
       delete: 'Removes a network from every host. Rejected in_use while a port has an address in it.',
     },
   }),
-  commands: {},
+  commands: {
+    addresses: command(
+      z.strictObject({ after: z.ipv4().nullable().default(null).describe('Address after which to begin.') }),
+      'Lists allocated addresses with their owners, in order, 200 at a time.',
+    ),
+    verify: command(noParams, 'Compares everything that is recorded of the addresses; changes nothing.'),
+  },
   takes: [
     quotaGranted,
     quotaRefused,

@@ -4,6 +4,7 @@
  */
 import { clusterId } from '@photoncloud/machines/values/identifiers';
 import { Command } from 'commander';
+import { addAddresses } from './address-commands.ts';
 import { applyDocuments, diffDocuments, differenceText, tryDocuments } from './apply-documents.ts';
 import {
   fileOption,
@@ -269,6 +270,7 @@ export function createCli(): Command {
   addReading(program);
   addOpen(program);
   addChanging(program);
+  addAddresses(program);
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
   addCluster(program);

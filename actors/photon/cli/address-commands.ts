@@ -1,0 +1,68 @@
+/** `photon ipam`: the addresses of a network with their owners, and whether all that is recorded of them agrees. */
+import type { Command } from 'commander';
+import { outputOption, withExamples, type Output } from './cli-options.ts';
+import { command, printObject } from './object-commands.ts';
+import { withSession } from './session-action.ts';
+import type { Session } from './cli-session.ts';
+import { targetOf } from './targets.ts';
+import { say, warn } from './terminal-text.ts';
+import { textTable } from './text-table.ts';
+
+interface Listed {
+  readonly used: number;
+  readonly all: number;
+  readonly addresses: readonly { readonly address: string; readonly mac: string; readonly owner: string }[];
+  readonly next: string | null;
+}
+
+interface Verified {
+  readonly used: number;
+  readonly all: number;
+  readonly ports: number;
+  readonly problems: readonly string[];
+}
+
+async function listAddresses(session: Session, id: string, output: Output): Promise<void> {
+  const addresses: Listed['addresses'][number][] = [];
+  let page: Listed;
+  do {
+    page = (await command(session, id, 'addresses', { after: addresses.at(-1)?.address ?? null })) as Listed;
+    addresses.push(...page.addresses);
+  } while (page.next !== null);
+  if (output !== 'table') return printObject({ used: page.used, all: page.all, addresses }, output);
+  const lines = addresses.map(({ address, mac, owner }) => [address, mac, owner]);
+  if (lines.length > 0) say(textTable(['address', 'MAC', 'owner'], lines));
+  return say(`${id}: ${page.used} of ${page.all} addresses are allocated`);
+}
+
+async function verifyAddresses(session: Session, id: string): Promise<void> {
+  const { used, all, ports, problems } = (await command(session, id, 'verify', {})) as Verified;
+  for (const problem of problems) say(problem);
+  say(`${id}: ${used} of ${all} addresses allocated to ${ports} ports, ${problems.length} problems`);
+  if (problems.length === 0) return;
+  warn('please report this with the history of the network: photon history status');
+  process.exitCode = 1;
+}
+
+export function addAddresses(program: Command): void {
+  const ipam = program
+    .command('ipam')
+    .description('addresses of networks: who has which, and whether the records agree');
+  const list = ipam
+    .command('list <network>')
+    .description('list the allocated addresses with MAC and owner')
+    .addOption(outputOption())
+    .action(
+      withSession(program, (session, name: string, { output }: { output: Output }) =>
+        listAddresses(session, targetOf(session, 'network', name), output),
+      ),
+    );
+  withExamples(list, 'ipam list network/acme/front', '-t acme ipam list front -o json');
+  const verify = ipam
+    .command('verify <network>')
+    .description('compare all records of the addresses; exits 1 when they disagree')
+    .action(
+      withSession(program, (session, name: string) => verifyAddresses(session, targetOf(session, 'network', name))),
+    );
+  withExamples(verify, 'ipam verify network/acme/front');
+}
