@@ -86,8 +86,8 @@ const shownHolders = 5;
 export function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Holder>(event, holderRows));
   const more = holders.length > shownHolders ? ` and ${holders.length - shownHolders} more` : '';
-  const message = `${context.id} is in use by ${holders.slice(0, shownHolders).join(', ')}${more}; change those first. If they are gone, delete it again in a few seconds`;
-  return [reject({ code: 'in_use', message })];
+  const used = `${context.id} is in use by ${holders.slice(0, shownHolders).join(', ')}${more}; change those first`;
+  return [reject({ code: 'in_use', message: `${used}. If they are gone, delete it again in a few seconds` })];
 }
 
 const confirmedAtOnce = 20;
