@@ -16,7 +16,7 @@ import * as assert from 'uvu/assert';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Fence } from '@photoncloud/runtime/contract/effect';
 import type { Log } from '@photoncloud/runtime/contract/log';
-import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { GroupRule } from '@photoncloud/machines/values/group-rules';
 import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { Call } from './contract/call-contract.ts';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';

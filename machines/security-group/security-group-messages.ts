@@ -5,7 +5,7 @@ import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import { forgetHolders, holdersAfter, referring, type Held } from '../values/references.ts';
 import { reject, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import { elementPut, elementRemove } from '../vpc/vpc-protocol.ts';
-import { ruleProblem, type GroupElement, type Remote } from './group-rules.ts';
+import { ruleProblem, type GroupElement, type Remote } from '../values/group-rules.ts';
 import {
   defaultGroupName,
   defaultRules,

@@ -8,7 +8,7 @@ import { declare, defineKind, message, type EventOf, type SpecOf, type ValueOf }
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { referenceAdd, referenceConfirm, referenceDrop, referenceMissing } from '../values/references.ts';
 import { elementDelayed, elementPut, elementRealized, elementRemove, elementRemoved } from '../vpc/vpc-protocol.ts';
-import { ruleSchema, type GroupRule } from './group-rules.ts';
+import { ruleSchema, type GroupRule } from '../values/group-rules.ts';
 
 export const groupOpen = message('group.open', 'A tenant requests its group default.', {});
 export const groupOpened = message('group.opened', 'The group default can be used.', {});

@@ -11,7 +11,7 @@ import type { Elements, NetworkSpec, RouteSpec } from '../values/wiring.ts';
 import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.ts';
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
-import type { MemberElement } from '../security-group/group-rules.ts';
+import type { MemberElement } from '../values/group-rules.ts';
 import { ownedSection } from './vpc-elements.ts';
 
 export interface PublishedSection {

@@ -6,7 +6,7 @@
 import { mkdtempSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { GroupRule } from '@photoncloud/machines/values/group-rules';
 import { inOwnNamespaces, makeTestFolder, nextCall, segmentAsk, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { tcpFlags } from '../packets-for-tests.ts';

@@ -10,7 +10,7 @@
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { admits, type OpeningPacket } from '@photoncloud/machines/security-group/group-rules';
+import { admits, type OpeningPacket } from '@photoncloud/machines/values/group-rules';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { readChain, readMap } from '../firewall/firewall-changes.ts';
 import { fileError } from '../kernel-errors.ts';

@@ -8,7 +8,7 @@
  *
  * Rules are written as `nft -n` prints them: what stands in the kernel is compared with what is wanted line by line.
  */
-import type { GroupRule, Remote } from '@photoncloud/machines/security-group/group-rules';
+import type { GroupRule, Remote } from '@photoncloud/machines/values/group-rules';
 import { hashName } from '../kernel-names.ts';
 
 export type Direction = GroupRule['direction'];

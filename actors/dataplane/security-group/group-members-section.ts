@@ -3,7 +3,7 @@
  * name. Key: the address of a port, on whatever host; element: `{groups}`. A port that joins is one element for each of
  * its groups, however many ports there are.
  */
-import { memberElement } from '@photoncloud/machines/security-group/group-rules';
+import { memberElement } from '@photoncloud/machines/values/group-rules';
 import type { Elements } from '@photoncloud/machines/values/wiring';
 import {
   changeFirewall,

@@ -4,7 +4,7 @@
  * the sections are made again. Never the source of a proof: those read the kernel.
  * Written by the sections, read by flow-review.ts; kept beside the NamespaceLink and gone with it.
  */
-import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { GroupRule } from '@photoncloud/machines/values/group-rules';
 import type { NamespaceLink } from '../namespace-link.ts';
 
 export interface ToldPolicy {

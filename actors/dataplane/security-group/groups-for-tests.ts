@@ -3,7 +3,7 @@
  * from one guest to another and says which came out. Not part of the product.
  */
 import * as assert from 'uvu/assert';
-import type { GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import type { GroupRule } from '@photoncloud/machines/values/group-rules';
 import type { Elements, TapProof } from '@photoncloud/machines/values/wiring';
 import type { Dataplane } from '../contract/dataplane-contract.ts';
 import { FrameGuest, nextCall, openRule, realized, run, segmentAsk, tapSpec, until } from '../dataplane-for-tests.ts';

@@ -4,7 +4,7 @@
  * Promise: a rule whose group or address set this host was not told of is no error: it stands over an empty set. Sets
  * and chains that nothing refers to any more, and that no element names, are gone.
  */
-import { groupElement, ruleProblem, type GroupRule } from '@photoncloud/machines/security-group/group-rules';
+import { groupElement, ruleProblem, type GroupRule } from '@photoncloud/machines/values/group-rules';
 import type { Elements } from '@photoncloud/machines/values/wiring';
 import {
   changeFirewall,

@@ -7,8 +7,8 @@
  * its answers. A port without groups sends and receives nothing.
  */
 import { z } from 'zod';
-import { addressOf, canonicalProblem, cidrOf, contains } from '../values/addresses.ts';
-import type { ValueOf } from '../values/kind.ts';
+import { addressOf, canonicalProblem, cidrOf, contains } from './addresses.ts';
+import type { ValueOf } from './kind.ts';
 
 /** Numbers of protocols that have a name, and for which a rule uses the name. */
 export const protocolNumbers = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
