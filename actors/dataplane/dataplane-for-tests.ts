@@ -172,14 +172,15 @@ export const testNetwork = (more: Partial<NetworkSpec> = {}): NetworkSpec => ({
 });
 
 export const openGroup = 'security-group/acme/default';
-/** Of the group that test ports have unless they say another: everything is admitted. */
-const openRules: readonly GroupRule[] = (['ingress', 'egress'] as const).map((direction) => ({
+export const openRule = (direction: GroupRule['direction']): GroupRule => ({
   direction,
   protocol: 'any',
   ports: null,
   icmp: null,
   remote: null,
-}));
+});
+/** Of the group that test ports have unless they say another: everything is admitted. */
+const openRules: readonly GroupRule[] = [openRule('ingress'), openRule('egress')];
 
 export interface TestSegment {
   readonly owner: OwnerToken;

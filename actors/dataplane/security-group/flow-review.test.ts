@@ -136,7 +136,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal([await goesOn(one), await goesOn(again)], [true, false]);
   });
 
-  test('a port that gets other groups keeps what they admit: ingress of the receiver, egress of the sender', async () => {
+  test('a port with other groups keeps the flows that they admit, as a sender and as a receiver', async () => {
     await restored();
     const [one, two] = [await tcp(client), await tcp(other)];
     await vpc.wire(client, 'client', 'spare');
@@ -155,7 +155,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.match(await vpc.inside('conntrack', '-L', ...flow.slice(0, 6)), 'dport=22');
   });
 
-  test('a worker that starts reviews the flows once it was told all, also when it finds the rules as they are', async () => {
+  test('a worker that starts reviews the flows once it was told all, also when rules stand', async () => {
     await restored();
     const [one, dns] = [await tcp(client), await udp(other)];
     await vpc.dp.close();

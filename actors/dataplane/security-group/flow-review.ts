@@ -112,7 +112,7 @@ async function listFlows(namespace: string): Promise<readonly OpeningPacket[]> {
   return stdout.split('\n').flatMap((line) => flowOf(line) ?? []);
 }
 
-/** One deletion for all flows between two addresses that differ in the source port alone: they share their fate. */
+/** One deletion for all flows between two addresses that differ in the source port alone: one rule judges them all. */
 function deletion({ source, destination, protocol, destinationPort, icmp }: OpeningPacket): string {
   const port = destinationPort === undefined ? '' : ` --dport ${destinationPort}`;
   const type = icmp === undefined ? '' : ` --icmp-type ${icmp.type} --icmp-code ${icmp.code}`;

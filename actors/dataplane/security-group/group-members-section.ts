@@ -1,7 +1,7 @@
 /**
- * Section `group-members`: to which security groups the addresses of a VPC belong, as sets of addresses that rules name.
- * Key: the address of a port, on whatever host; element: `{groups}`. A port that joins is one element for each of its
- * groups, however many ports there are.
+ * Section `group-members`: to which security groups the addresses of a VPC belong, as sets of addresses that rules
+ * name. Key: the address of a port, on whatever host; element: `{groups}`. A port that joins is one element for each of
+ * its groups, however many ports there are.
  */
 import { memberElement } from '@photoncloud/machines/values/group-rules';
 import type { Elements } from '@photoncloud/machines/values/wiring';

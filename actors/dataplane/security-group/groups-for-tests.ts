@@ -6,17 +6,14 @@ import * as assert from 'uvu/assert';
 import type { GroupRule } from '@photoncloud/machines/values/group-rules';
 import type { Elements, TapProof } from '@photoncloud/machines/values/wiring';
 import type { Dataplane } from '../contract/dataplane-contract.ts';
-import { FrameGuest, nextCall, realized, run, segmentAsk, tapSpec, until } from '../dataplane-for-tests.ts';
+import { FrameGuest, nextCall, openRule, realized, run, segmentAsk, tapSpec, until } from '../dataplane-for-tests.ts';
 import type { TestSegment } from '../dataplane-for-tests.ts';
 import { frameOf, marksOf, type TestPacket } from '../packets-for-tests.ts';
 
 export const groupId = (name: string): string => `security-group/acme/${name}`;
 export const setId = (name: string): string => `address-set/acme/${name}`;
 export const rule = (more: Partial<GroupRule> & Pick<GroupRule, 'direction'>): GroupRule => ({
-  protocol: 'any',
-  ports: null,
-  icmp: null,
-  remote: null,
+  ...openRule(more.direction),
   ...more,
 });
 

@@ -8,11 +8,13 @@ import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract'
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import type {
   SegmentOutcome,
+  SegmentReading,
   SegmentRealized,
   TapReading,
 } from '@photoncloud/actors/dataplane/contract/network-contract';
 import {
   nextCall,
+  openRule,
   ownerOf,
   segmentAsk,
   tapSpec,
@@ -25,6 +27,7 @@ import type {
   NetworkSpec,
   ReplicaSpec,
   RouteSpec,
+  TapProof,
   TapSpec,
 } from '@photoncloud/machines/values/wiring';
 
@@ -111,9 +114,55 @@ async function sectionScript(dp: Dataplane, step: Step): Promise<void> {
   await step('as it was', realize(dp), outcome);
 }
 
+const web = 'security-group/acme/web';
+const webRules = [
+  { ...openRule('ingress'), protocol: 'tcp', ports: { from: 80, to: 80 } },
+  openRule('egress'),
+] as const;
+
+/** Sections of security groups, of a segment that stands; without them afterwards. */
+async function groupScript(dp: Dataplane, step: Step): Promise<void> {
+  const groups = { [web]: { rules: webRules } };
+  const members = { '10.77.1.90': { groups: [web] } };
+  const drifting = ({ drift }: SegmentReading) => Object.keys(drift);
+  const ask = segmentAsk({ groups: { [web]: webRules }, members: { '10.77.1.90': [web] } });
+  await step('no rules and no members', dp.readSegment(ask, nextCall()), drifting);
+  await step('rules of a group', change(dp, 'security-groups', 2, groups), outcome);
+  await step('a member', change(dp, 'group-members', 2, members), outcome);
+  await step('both stand', dp.readSegment(ask, nextCall()), drifting);
+  await step('other rules', change(dp, 'security-groups', 3, { [web]: { rules: [openRule('egress')] } }), outcome);
+  await step('the rules from before', dp.readSegment(ask, nextCall()), drifting);
+  const bad = { ...openRule('ingress'), ports: { from: 80, to: 80 } };
+  await step('ports of every protocol', change(dp, 'security-groups', 4, { [web]: { rules: [bad] } }), outcome);
+  const named = { ...openRule('ingress'), remote: { group: 'web' } };
+  await step('a group by its name', change(dp, 'security-groups', 4, { [web]: { rules: [named] } }), outcome);
+  await step('a member of no group', change(dp, 'group-members', 3, { '10.77.1.90': { groups: ['web'] } }), outcome);
+  await step('an address that is none', change(dp, 'group-members', 3, { '10.77.1': { groups: [] } }), outcome);
+  await step('no member', change(dp, 'group-members', 4, {}, members), outcome);
+  await step('no group', change(dp, 'security-groups', 5, {}, groups), outcome);
+  await step('neither again', change(dp, 'group-members', 5, {}, members), outcome);
+  await step('as before', dp.readSegment(segmentAsk(), nextCall()), drifting);
+}
+
+/** Of a tap that is wired; with its first groups afterwards. */
+async function regroupScript(dp: Dataplane, step: Step): Promise<void> {
+  const groupsOf = ({ groups }: TapProof) => groups;
+  const both = { ...tap, groups: [...tap.groups, web] };
+  await step('a group more, unknown yet', dp.wireTap(both, nextCall()), groupsOf);
+  await step('read with its groups', dp.readTap(both, nextCall()), seenTap);
+  await step('read with other groups', dp.readTap(tap, nextCall()), ({ drift, proof }) => [drift, proof?.groups]);
+  await step('no groups', dp.wireTap({ ...tap, groups: [] }, nextCall()), groupsOf);
+  await step('read without', dp.readTap(tap, nextCall()), ({ drift, proof }) => [drift, proof?.groups]);
+  await step('a group that is none', dp.wireTap({ ...tap, groups: ['web'] }, nextCall()));
+  await step('a group twice', dp.wireTap({ ...tap, groups: [web, web] }, nextCall()));
+  await step('the first again', dp.wireTap(tap, nextCall()), groupsOf);
+}
+
 export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   const { sections } = segmentAsk();
   await step('routes before the segment', change(dp, 'routes', 2, routeTo(2)), outcome);
+  await step('groups before the segment', change(dp, 'security-groups', 2, { [web]: { rules: [] } }), outcome);
+  await step('members before the segment', change(dp, 'group-members', 2, {}), outcome);
   await step(
     'read before the segment',
     dp.readSegment({ segment, sections: { overlay: sections.overlay } }, nextCall()),
@@ -140,10 +189,12 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the same segment', realize(dp), (made) => JSON.stringify(made) === proof);
   await step('read', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
   await sectionScript(dp, step);
+  await groupScript(dp, step);
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
   await step('wiring', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('read the tap', dp.readTap(tap, nextCall()), seenTap);
+  await regroupScript(dp, step);
   await step('a segment in use', dp.removeSegment(segment, nextCall()));
   await step('a tap nobody holds is made anew', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('an older fence', dp.createTap(tap, nextCall({ version: 0 })));
