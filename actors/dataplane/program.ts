@@ -23,6 +23,8 @@ export interface ProgramRequest {
   /** Exit codes other than 0 that count as success. */
   readonly acceptedCodes?: readonly number[];
   readonly signal?: AbortSignal;
+  /** Descriptors of the worker that it gets as 3, 4 and so on; null: /dev/null. */
+  readonly files?: readonly (number | null)[];
   /** Runs for minutes: such programs are counted apart, so that others do not wait for them. */
   readonly long?: boolean;
 }
@@ -84,7 +86,14 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       extendEnv: false,
       stripFinalNewline: false,
       env: { ...programEnv, ...request.env },
-      ...(request.input === undefined ? { stdin: 'ignore' as const } : { input: request.input }),
+      stdio: [
+        request.input === undefined ? 'ignore' : 'pipe',
+        'pipe',
+        'pipe',
+        // The types of execa know the descriptors 3 to 9 only.
+        ...(request.files ?? []).map((file) => (file ?? 'ignore') as 3 | 'ignore'),
+      ],
+      ...(request.input === undefined ? {} : { input: request.input }),
       ...(request.signal === undefined ? {} : { cancelSignal: request.signal }),
     }),
   );
