@@ -131,6 +131,7 @@ const programMissing = (what: string, program: string): PhotonError =>
   new PhotonError('defeat', 'program_missing', `${what}: there is no program ${program} on this host; install it.`);
 
 export interface StartedProgram {
+  readonly pid: number;
   /** When it ends, with what it wrote to its standard error until then, the last 64 KiB of it. */
   readonly ended: Promise<{ readonly how: string; readonly stderr: string }>;
   /** It is well: its standard error is no longer read, and it no longer keeps this process running. */
@@ -164,6 +165,7 @@ export async function startProgram(
   // Not before: when no file descriptor is left, spawn makes no streams.
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
   return {
+    pid: child.pid ?? 0,
     ended,
     release() {
       child.stderr.destroy();
