@@ -60,6 +60,9 @@ function makeTestGroup(): string | null {
   const above = parentGroup(readFileSync('/proc/self/mountinfo', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'));
   if (above === null) return null;
   const group = path.join(above, `photon-test-${process.pid}`);
+  // Of test processes that were killed.
+  for (const name of readdirSync(above).filter((one) => /^photon-test-\d+$/.test(one)))
+    if (!existsSync(`/proc/${name.slice('photon-test-'.length)}`)) removeGroups(path.join(above, name));
   try {
     mkdirSync(group);
     return group;
@@ -70,12 +73,12 @@ function makeTestGroup(): string | null {
 
 /** Removes a group and all below it. @returns whether they are gone */
 function removeGroups(group: string): boolean {
-  for (const one of readdirSync(group, { withFileTypes: true }))
-    if (one.isDirectory()) removeGroups(path.join(group, one.name));
   try {
+    for (const one of readdirSync(group, { withFileTypes: true }))
+      if (one.isDirectory()) removeGroups(path.join(group, one.name));
     rmdirSync(group);
   } catch {
-    // A process in it is still ending.
+    // A process in it is still ending, or somebody else has removed it.
   }
   return !existsSync(group);
 }
