@@ -45,7 +45,7 @@ export async function findGuestGroups(prefix: string, log: Log): Promise<string 
     );
     return null;
   }
-  const offered = await wordsOf(path.join(parent, 'cgroup.controllers'));
+  const offered = await offeredBelow(parent);
   const missing = controllers.filter((one) => !offered.includes(one));
   if (missing.length > 0)
     log.info(
@@ -53,6 +53,13 @@ export async function findGuestGroups(prefix: string, log: Log): Promise<string 
       'control groups of guests are without limits of these kinds',
     );
   return path.join(parent, `photon-${prefix}`);
+}
+
+/** A group that has processes gives no controllers to those below it, unless it is the root, which has no type. */
+async function offeredBelow(group: string): Promise<readonly string[]> {
+  const isRoot = (await wordsOf(path.join(group, 'cgroup.type'))).length === 0;
+  const members = await wordsOf(path.join(group, 'cgroup.procs'));
+  return isRoot || members.length === 0 ? await wordsOf(path.join(group, 'cgroup.controllers')) : [];
 }
 
 async function isWritable(folder: string): Promise<boolean> {
