@@ -4,7 +4,8 @@
  * The parent is the worker's own group; when the worker stands in a leaf named `worker` (systemd: DelegateSubgroup),
  * the group above it, because the kernel gives controllers only to children of groups without processes.
  * Called by linux-dataplane.ts and hypervisor/. Promise: the group is made after the owner file of its run and removed
- * before it, so that what a crash leaves is swept with the run; groups without such a record are not ours and are left alone.
+ * before it, so that what a crash leaves is swept with the run; groups without such a record are not ours and are left
+ * alone.
  */
 import { access, constants, mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Folders and files of an incarnation, its owner file, and the end of all of them. Sockets and pidfile are below /run, because the path of a
- * unix socket is limited to 107 bytes and the host's folder may be longer; the console is below the host's folder.
+ * Folders and files of an incarnation, its owner file, and the end of all of them. Sockets and pidfile are below /run,
+ * because the path of a unix socket is limited to 107 bytes and the host's folder may be longer; the console is below
+ * the host's folder.
  * Called by hypervisor/ and host/. Promise: one folder per (actor, uid, run epoch); its owner file is written before
  * QEMU is started, so that the sweep can tell to whom a process belongs.
  */
