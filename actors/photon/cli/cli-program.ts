@@ -257,6 +257,7 @@ export function createCli(): Command {
     .option('-t, --tenant <name>', 'tenant (or PHOTON_TENANT)')
     .configureOutput(commanderOutput)
     .showSuggestionAfterError()
+    .showHelpAfterError('photon --help lists the verbs, photon VERB --help shows an example of each')
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     });
