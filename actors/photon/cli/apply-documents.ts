@@ -66,9 +66,11 @@ export async function applyDocuments(
     readonly deadline: Deadline;
     readonly onStep: (step: ApplyStep) => void;
     readonly onWait: (text: string) => void;
+    /** Before the error of an object that is not the only one. */
+    readonly onStop: (text: string) => void;
   },
 ): Promise<void> {
-  for (const declaration of inOrder(declarations)) {
+  for (const [done, declaration] of inOrder(declarations).entries()) {
     const startedAt = performance.now();
     const { kind, tenant, name, spec, labels, protect } = declaration;
     const id = idFor(declaration);
@@ -83,6 +85,8 @@ export async function applyDocuments(
       };
       result = reply.result?.result ?? 'unchanged';
     } catch (error) {
+      const left = declarations.length - done - 1;
+      if (done + left > 0) options.onStop(`stopped at ${id}: ${done} applied before it, ${left} not tried`);
       throw asInDocument(error, declaration);
     }
     // A VM can use an image only once it is complete, so apply always waits for images.

@@ -2,6 +2,7 @@
 /** The program as its users run it: durations, exit codes, and what a server that answers late or never does to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import { CliForTests, pause } from './cli-for-tests.ts';
@@ -170,6 +171,19 @@ test('apply --dry-run asks each actor, and tries no object before those that it 
   const wrong = await cli.run(['-t', 'fresh', 'apply', '-f', misnamed, '--dry-run']);
   assert.match(wrong.stderr, 'photon: spec.disks.0.volume: there is no volume/fresh/dta in fresh');
   assert.not.match(wrong.stderr, 'network/fresh/back');
+});
+
+test('an apply that is refused at one object says how far it came', async () => {
+  answer = async () => {
+    const isFirst = cli.api.asked.length === 1;
+    if (isFirst) return { ok: true, version: 1, result: {} };
+    return { ok: false, version: 0, error: new PhotonError('rejection', 'in_use', 'no', { public: true }).record };
+  };
+  for (const id of ['tenant/acme/acme', 'volume/acme/data']) store.put(id, 'ready');
+  const more = `${two}---\nkind: volume\nname: more\nspec: { sizeMib: 8 }\n`;
+  const { code, stderr } = await cli.run(['-t', 'acme', 'apply', '-f', cli.file('three.yaml', more)]);
+  assert.is(code, 1);
+  assert.match(stderr, /^stopped at volume\/acme\/data: 1 applied before it, 1 not tried\nphoton: no \(in_use\)/);
 });
 
 test('a missing option is answered with where to read about it', async () => {

@@ -58,6 +58,7 @@ function addApply(program: Command): void {
           wait: options.wait ?? false,
           deadline: deadlineIn(options.timeout),
           onWait: showProgress,
+          onStop: warn,
           onStep: ({ id, result, state, tookMs }) => {
             say(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms`);
           },
