@@ -91,7 +91,8 @@ test('unknown kinds, duplicate keys and alias bombs are rejected', () => {
     'a: &a [1,1,1,1,1,1,1,1,1]',
     ...'bcdef'.split('').map((c, at) => `${c}: &${c} [${Array(9).fill(`*${'abcdef'[at]}`).join(',')}]`),
   ];
-  assert.throws(() => readAllDocuments([write(bomb.join('\n'))], undefined));
+  assert.match(refusal(bomb.join('\n')), 'F#1: ');
+  assert.match(refusal('kind: vm\nname: v\nspec: *none\n'), /F#1: .*none/);
 });
 
 test.run();

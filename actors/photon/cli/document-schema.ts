@@ -109,8 +109,14 @@ function readFile(path: string, { issues, declarations, tenant: given }: Reading
       );
       return;
     }
-    // maxAliasCount limits the expansion of aliases.
-    const value: unknown = parsed.toJS({ maxAliasCount: 20 });
+    let value: unknown;
+    try {
+      // maxAliasCount limits the expansion of aliases.
+      value = parsed.toJS({ maxAliasCount: 20 });
+    } catch (error) {
+      issues.push({ path: origin, message: describeCause(error) });
+      return;
+    }
     if (value === null) return;
     const checked = documentSchema.safeParse(value);
     if (!checked.success) {
