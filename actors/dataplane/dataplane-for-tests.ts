@@ -5,7 +5,7 @@
  */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -21,6 +21,7 @@ import type { HostFacts, NetworkSpec, OwnerToken, RouteSpec, TapSpec } from '@ph
 import type { Call } from './contract/call-contract.ts';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
 import type { SegmentOutcome } from './contract/network-contract.ts';
+import { parentGroup } from './hypervisor/qemu-cgroup.ts';
 import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 const insideMark = 'PHOTON_TEST_INSIDE';
@@ -39,7 +40,10 @@ export function inOwnNamespaces(file: string, declare: () => void): void {
 }
 
 async function runInside(file: string): Promise<void> {
-  const script = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"';
+  // Other test processes have runs of the same names.
+  const group = makeTestGroup();
+  const join = group === null ? '' : `echo 0 >${group}/cgroup.procs && `;
+  const script = `${join}mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"`;
   const unshare = ['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'sh', '-c', script, 'sh'];
   // When this process is killed, unshare and everything inside must end too. unshare ignores SIGTERM while it waits,
   // so it gets SIGKILL.
@@ -48,7 +52,36 @@ async function runInside(file: string): Promise<void> {
     env: { ...process.env, [insideMark]: 'yes' },
   });
   const code = await new Promise((resolve) => child.once('exit', resolve));
+  if (group !== null) await until('the control groups are removed', () => removeGroups(group));
   assert.is(code, 0, `the tests inside the namespaces failed; their output is above`);
+}
+
+/** A control group below that of this process, or null where there is none. */
+function makeTestGroup(): string | null {
+  const above = parentGroup(readFileSync('/proc/self/mountinfo', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'));
+  if (above === null) return null;
+  const group = path.join(above, `photon-test-${process.pid}`);
+  // Of test processes that were killed.
+  for (const name of readdirSync(above).filter((one) => /^photon-test-\d+$/.test(one)))
+    if (!existsSync(`/proc/${name.slice('photon-test-'.length)}`)) removeGroups(path.join(above, name));
+  try {
+    mkdirSync(group);
+    return group;
+  } catch {
+    return null;
+  }
+}
+
+/** Removes a group and all below it. @returns whether they are gone */
+function removeGroups(group: string): boolean {
+  try {
+    for (const one of readdirSync(group, { withFileTypes: true }))
+      if (one.isDirectory()) removeGroups(path.join(group, one.name));
+    rmdirSync(group);
+  } catch {
+    // A process in it is still ending, or somebody else has removed it.
+  }
+  return !existsSync(group);
 }
 
 /** The QEMU that set-up found, or null. */

@@ -18,6 +18,8 @@ export interface DataplaneSite {
   readonly fences: FenceFloor;
   readonly locks: ObjectLocks;
   readonly folders: SiteFolders;
+  /** The control group that has the groups of all guests below it; null when guests have none. */
+  readonly guestGroups: string | null;
 }
 
 export interface SiteFolders {
@@ -51,7 +53,9 @@ export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
     path.join(site.folders.run, 'incarnations'),
     site.folders.incarnations,
     site.folders.run,
+    site.guestGroups,
   ]) {
+    if (folder === null) continue;
     try {
       await rmdir(folder);
     } catch (error) {

@@ -9,6 +9,7 @@ import { foldersOf } from './dataplane-site.ts';
 import type { DataplaneSite } from './dataplane-site.ts';
 import { FenceFloor } from './fence-floor.ts';
 import { hostOperations } from './host/host-operations.ts';
+import { findGuestGroups } from './hypervisor/qemu-cgroup.ts';
 import { incarnationOperations } from './hypervisor/qemu-operations.ts';
 import { IncarnationSessions } from './hypervisor/qemu-session.ts';
 import { fileError } from './kernel-errors.ts';
@@ -35,6 +36,7 @@ export async function createDataplane(options: DataplaneOptions): Promise<Datapl
     fences: await FenceFloor.open(options.folder),
     locks: new ObjectLocks(),
     folders: foldersOf(options),
+    guestGroups: await findGuestGroups(options.prefix, options.log),
   };
   const sessions = new IncarnationSessions();
   return {

@@ -25,6 +25,8 @@ export interface ProgramRequest {
   readonly signal?: AbortSignal;
   /** More than this it may not print. */
   readonly outputCapBytes?: number;
+  /** Descriptors of the worker that it gets as 3, 4 and so on; null: /dev/null. */
+  readonly files?: readonly (number | null)[];
   /** Runs for minutes: such programs are counted apart, so that others do not wait for them. */
   readonly long?: boolean;
 }
@@ -86,7 +88,14 @@ export async function runProgram(request: ProgramRequest): Promise<ProgramResult
       extendEnv: false,
       stripFinalNewline: false,
       env: { ...programEnv, ...request.env },
-      ...(request.input === undefined ? { stdin: 'ignore' as const } : { input: request.input }),
+      stdio: [
+        request.input === undefined ? 'ignore' : 'pipe',
+        'pipe',
+        'pipe',
+        // The types of execa know the descriptors 3 to 9 only.
+        ...(request.files ?? []).map((file) => (file ?? 'ignore') as 3 | 'ignore'),
+      ],
+      ...(request.input === undefined ? {} : { input: request.input }),
       ...(request.signal === undefined ? {} : { cancelSignal: request.signal }),
     }),
   );
@@ -124,6 +133,7 @@ const programMissing = (what: string, program: string): PhotonError =>
   new PhotonError('defeat', 'program_missing', `${what}: there is no program ${program} on this host; install it.`);
 
 export interface StartedProgram {
+  readonly pid: number;
   /** When it ends, with what it wrote to its standard error until then, the last 64 KiB of it. */
   readonly ended: Promise<{ readonly how: string; readonly stderr: string }>;
   /** It is well: its standard error is no longer read, and it no longer keeps this process running. */
@@ -157,6 +167,7 @@ export async function startProgram(
   // Not before: when no file descriptor is left, spawn makes no streams.
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
   return {
+    pid: child.pid ?? 0,
     ended,
     release() {
       child.stderr.destroy();

@@ -188,8 +188,18 @@ test('what QEMU says about an image that it cannot open reaches the client, in o
   const refusal = await take(badSnapshot(), 'qcow2').catch((error: unknown) => error);
   assert.instance(refusal, PhotonError);
   const { message } = (refusal as PhotonError).record;
-  assert.match(message, /bad-snapshot: qemu-img failed: qemu-img: Could not open 'it': .*snapshot/i);
-  assert.not.match(message, /\/proc\/|[\n\t]/);
+  assert.match(message, /bad-snapshot: qemu-img failed: qemu-img: Could not open the image: .*snapshot/i);
+  assert.not.match(message, /\/proc\/|\/dev\/|[\n\t]/);
+  // The same when a volume is made from a copy that was damaged after its import.
+  const { sha256 } = await take(qcow2('spoilt-later'), 'qcow2');
+  copyFileSync(path.join(root, 'bad-snapshot'), path.join(node, `images/${sha256}.qcow2`));
+  const image = { sha256, format: 'qcow2' as const };
+  const spec = { owner, volumeUid: 'SPOILT', serial: 'S', sizeMib: 16, format: 'raw' as const, image };
+  const failure = await (await opened).ensureReplica(spec, nextCall()).catch((error: unknown) => error);
+  assert.instance(failure, PhotonError);
+  assert.match((failure as PhotonError).record.message, /Could not open the image: .*snapshot/i);
+  assert.not.match((failure as PhotonError).record.message, /\/proc\/|\/dev\/|photon-dataplane/);
+  await (await opened).removeCopy({ owner, sha256, format: 'qcow2' }, nextCall());
 });
 
 test('a file is imported only if everybody may read it, or it is the image owner’s, and it has one name', async () => {
@@ -206,6 +216,12 @@ test('a file is imported only if everybody may read it, or it is the image owner
     assert.is(await fits(private600), 4096);
     chmodSync(private600, 0o060);
     assert.is(await codeAt(private600), 'path_private', 'its owner may not read it');
+    // qemu-img may not read it before its import.
+    const unusable = { path: badSnapshot(), format: 'qcow2' as const, sha256: null };
+    chownSync(unusable.path, 4242, 0);
+    chmodSync(unusable.path, 0o600);
+    assert.is((await dp.inspectImage(unusable, nextCall())).virtualSizeBytes, 8 << 20);
+    assert.is(await codeOf(dp.importCopy({ owner, ...unusable }, nextCall())), 'qcow2_unusable');
   }
   chmodSync(private600, 0o604);
   assert.is(await fits(private600), 4096);

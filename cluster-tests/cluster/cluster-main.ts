@@ -20,7 +20,8 @@ const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
   start NODE      start the program of a node again that has ended
   status          every cluster on this machine: nodes, programs, addresses
   logs NODE       the end of a node's logs; -f follows them
-  ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh
+  ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh; 'CMD | CMD' in quotes is a line
+                  for a shell
   stop            end a cluster, its programs first
   clean           remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any case`;
 
@@ -73,6 +74,13 @@ async function logs(topology: Topology, node: string, follow: boolean): Promise<
   const files = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
   if (files.length === 0) throw new Error(`${node} has no logs yet`);
   return await foreground(['tail', '-n', '100', ...(follow ? ['-F'] : []), ...files]);
+}
+
+/** As ssh does it: no command is a shell, and one text with spaces is a line for a shell. */
+function inNode(argv: readonly string[]): readonly string[] {
+  const [line] = argv;
+  if (line === undefined) return ['sh', '-i'];
+  return argv.length === 1 && /\s/.test(line) ? ['sh', '-c', line] : argv;
 }
 
 /** Whether no launcher will end the cluster: the launcher was killed, or none of its nodes is up. */
@@ -131,7 +139,7 @@ async function main(): Promise<number> {
   else if (command === 'start') await (node === undefined ? start() : startAgain(find(), node));
   else if (command === 'status') status();
   else if (command === 'logs') return await logs(find(), theNode(), values.follow);
-  else if (command === 'ssh') return await foreground(find().enter(theNode(), argv.length > 0 ? argv : ['sh', '-i']));
+  else if (command === 'ssh') return await foreground(find().enter(theNode(), inNode(argv)));
   else if (command === 'stop') await find().stop();
   else if (command === 'clean') await clean(values.cluster);
   else {

@@ -61,7 +61,7 @@ await new Promise<void>((greeted) => {
 });
 await call('auth', { token });
 const command = (protect: boolean) => ({
-  idempotencyKey: randomUUID(),
+  idempotencyKey: `${Date.now()}-${randomUUID()}`,
   scope: tenant,
   name: tenant,
   params: { protect },

@@ -1,5 +1,5 @@
 """python3 watch_and_command.py URL TOKEN TENANT: watches a tenant, protects it, ends when it sees that."""
-import base64, json, os, socket, ssl, struct, sys, uuid
+import base64, json, os, socket, ssl, struct, sys, time, uuid
 from urllib.parse import urlsplit
 class WebSocket:  # RFC 6455 as far as a client of photon.v1 needs it
     def __init__(self, url, ca=None):
@@ -64,7 +64,7 @@ def call(method, params):
         raise SystemExit(f"{answer['error']['data']['type']}: {answer['error']['data']['detail']}")
     return answer["result"]
 def command(protect, **more):
-    return {"scope": tenant, "name": tenant, "idempotencyKey": str(uuid.uuid4()), "params": {"protect": protect}, **more}
+    return {"scope": tenant, "name": tenant, "idempotencyKey": f"{time.time_ns() // 10**6}-{uuid.uuid4()}", "params": {"protect": protect}, **more}
 call("auth", {"token": token})
 call("tenant.apply", command(False))
 state["window"] = call("watch.open", {"kind": "tenant", "scope": tenant})["window"]

@@ -191,6 +191,14 @@ const changes: readonly Row[] = [
     to: 'ready',
     asks: ['reject immutable_field'],
   },
+  // A mistake in a CIDR is what the client must correct, not the subnet that it would replace.
+  {
+    in: 'ready',
+    on: declare('apply', { subnets: [{ cidr: '10.0.0.3/28' }] }),
+    command: 'd',
+    to: 'ready',
+    asks: ['reject cidr_invalid'],
+  },
   {
     in: 'ready',
     on: declare('apply', { subnets: [{ cidr: '10.9.0.0/28' }] }),
@@ -314,6 +322,20 @@ test('an item that is added hides no other order', () => {
     ['subnets.2', 'in place'],
     ['subnets', 'replace'],
   ]);
+});
+
+test('a subnet that is left out, or stands in another place, is refused in these words', () => {
+  const [a, b] = [{ cidr: '10.0.0.0/24' }, { cidr: '10.0.1.0/24' }];
+  const issuesOf = (subnets: readonly object[]): unknown => {
+    const row = { in: 'ready', on: declare('apply', { subnets }), command: 'd', to: '' };
+    const { asked } = decided(networkMachine, { ...held, spec: specOf({ subnets: [a, b] }) }, row);
+    return (asked[0]?.params as { readonly issues: unknown }).issues;
+  };
+  const gone = '{"cidr":"10.0.0.0/24","gateway":"10.0.0.1","name":"subnet-10-0-0-0-24"}';
+  assert.equal(issuesOf([b]), [{ path: 'spec.subnets.0', message: `is ${gone} and cannot be removed` }]);
+  const [had, has] = ['["10.0.0.0/24","10.0.1.0/24"]', '["10.0.1.0/24","10.0.0.0/24"]'];
+  const message = `has the order ${had}, which cannot become ${has}`;
+  assert.equal(issuesOf([b, a]), [{ path: 'spec.subnets', message }]);
 });
 
 test('the quota of ports is taken from the tenant, and stays what it was when an older one says nothing', () => {

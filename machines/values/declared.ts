@@ -72,10 +72,13 @@ interface DeclaringEvent<Spec> {
   readonly protect?: boolean;
 }
 
-const issueOf = ({ path, before, after }: SpecChange): Issue => ({
-  path: `spec.${path}`,
-  message: `is ${canonicalJson(before)} and cannot become ${canonicalJson(after)}`,
-});
+function refusalOf({ before, after, of }: SpecChange): string {
+  if (of === 'removal') return `is ${canonicalJson(before)} and cannot be removed`;
+  if (of === 'order') return `has the order ${canonicalJson(before)}, which cannot become ${canonicalJson(after)}`;
+  return `is ${canonicalJson(before)} and cannot become ${canonicalJson(after)}`;
+}
+
+const issueOf = (change: SpecChange): Issue => ({ path: `spec.${change.path}`, message: refusalOf(change) });
 
 // Conditions
 
@@ -364,8 +367,8 @@ export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, 
   ...rules(kind, ['update', 'apply'], [
     { guard: 'isSame', actions: 'awaitAnswer' },
     { guard: 'isSameSpec', actions: ['takeMetadata', 'awaitAnswer'] },
-    immutable,
     invalid,
+    immutable,
     accepted,
   ] as const),
 });
@@ -376,7 +379,7 @@ export const whileLiving = <Kind extends string, const Accepted extends readonly
   ...accepted: Accepted
 ) => ({
   ...rules(kind, ['create'], [unchanged, different] as const),
-  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, immutable, invalid, ...accepted] as const),
+  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, invalid, immutable, ...accepted] as const),
 });
 
 /** Transition for a change that is realized as soon as it is accepted. */

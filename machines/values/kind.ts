@@ -109,6 +109,8 @@ export interface SpecChange {
   readonly before: unknown;
   readonly after: unknown;
   readonly change: ChangeClass;
+  /** Of a list: this item was added or removed, or only the order changed, and before and after are the items' keys. */
+  readonly of?: 'addition' | 'removal' | 'order';
 }
 
 /** A function for a field whose class depends on the change, with a text that lists the classes. */

@@ -59,17 +59,19 @@ export function keyedItems<Item extends object>(
       `${path}.${items.findIndex((item) => item[key] === value)}`;
     const changes: SpecChange[] = [];
     for (const [value, item] of old) {
-      if (!next.has(value))
-        changes.push({ path: at(before, value), before: item, after: null, change: classes.removed });
+      if (next.has(value)) continue;
+      changes.push({ path: at(before, value), before: item, after: null, change: classes.removed, of: 'removal' });
     }
     for (const [value, item] of next) {
       const had = old.get(value);
-      if (had === undefined) changes.push({ path: at(after, value), before: null, after: item, change: classes.added });
+      if (had === undefined)
+        changes.push({ path: at(after, value), before: null, after: item, change: classes.added, of: 'addition' });
       else changes.push(...itemChanges(had, item, at(after, value)));
     }
     const order = (items: readonly Item[]) =>
       items.map((item) => item[key]).filter((one) => old.has(one) && next.has(one));
-    if (!sameJson(order(before), order(after))) changes.push({ path, before, after, change: classes.changed });
+    const [had, has] = [order(before), order(after)];
+    if (!sameJson(had, has)) changes.push({ path, before: had, after: has, change: classes.changed, of: 'order' });
     return changes;
   };
   const { added, removed, changed } = classes;

@@ -58,6 +58,8 @@ in
     systemd.services.photoncloud-worker = node "worker" {
       KillMode = "process";
       Delegate = true;
+      # The worker's group has no processes of its own then, so the groups of guests below it can have limits.
+      DelegateSubgroup = "worker";
     };
   };
 }

@@ -13,7 +13,8 @@ export const watchFrameTexts = {
   removed: frame('The actor was removed; what is known of its id can be dropped.'),
   bookmark: frame('Nothing changed; only the cursor is newer.'),
   coalesced: frame(
-    '`dropped` changes were merged into later ones of the same actors, because acknowledgements were late.',
+    '`dropped` changes were merged into later ones of the same actors, because acknowledgements were late or, in a ' +
+      'watch with detail, because they came faster than they were read.',
   ),
   reset: frame('The cursor has expired: drop everything that is known; a new snapshot follows in the same watch.'),
   closed: frame('The watch has ended because of `error`; open another one.'),
@@ -45,11 +46,14 @@ const watch = {
     'At most window frames are unacknowledged. Send watch.ack with the n of the last frame handled, at the ' +
     'latest every window / 2 frames; it has no rate limit.',
   coalesced:
-    'While the window is full, only the newest change of each actor is kept; coalesced says how many were ' +
-    'merged. The state that results is the same.',
+    'While the window is full, or while a watch with detail reads an actor, only the newest change of each actor ' +
+    'is kept; coalesced says how many were merged. The state that results is the same.',
   resume:
     'After a lost connection open the watch again with since = the last cursor seen. No change is missed; ' +
     'changes of the last moments may come twice. Without any cursor (before synced) start anew.',
+  twice:
+    'A change is old, and can be skipped, when the same uid is known with the same or a higher version. Versions ' +
+    'may grow by more than one per frame: a commit can contain several transitions.',
   reset:
     'When since has expired the server says reset and sends a new snapshot, or closes the watch with ' +
     'cursor_expired when it was opened with strict.',
@@ -64,6 +68,15 @@ const commands = {
     'issues[].path is dotted and starts at the root of the command: spec.disks.0.volume for a field of the ' +
     'params, name or idempotencyKey for one of the envelope.',
   retry: 'Retry only errors with retryable: true, after retryAfterMs where it is given.',
+  answer:
+    'The result of create, update, apply and delete is {uid, generation, result} with created, updated, unchanged ' +
+    'or deleted, and more by kind. It is accepted then (deleted: gone). It is realized when ' +
+    'status.observedGeneration has reached generation and status.conditions has Ready with status True.',
+  dryRun:
+    'The result of a dry run is {dryRun: true, deferred, result, from, to, removes, effectsStarted, ' +
+    'effectsCancelled, timersSet, timersCancelled, messages: {to, type}[], rows, changed}. from is null for an ' +
+    'object that would be new, result the answer of the command unless it is deferred, changed the fields of the ' +
+    'actor that would differ.',
 } as const;
 
 /** Errors of the control API itself; those of kinds are in docs/errors.md. */

@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { asDryRun } from '../contract/supervision.ts';
+import { wireRules } from '../control-api/wire-rules.ts';
 import { ask, commandOf, ownerOn, said, stored, until } from './host-for-tests.ts';
 import { plainRegistry } from './kinds-for-tests.ts';
 import { MemoryJournal } from './memory-journal.ts';
@@ -16,6 +17,7 @@ test('a dry run is answered with what would follow, and nothing is committed, se
   const birth = await ask(host, a, asDryRun({ type: 'counter.create', by: 5 }));
   const born = { dryRun: true, deferred: false, result: null, from: null, to: 'counting', removes: false, ...none };
   assert.equal(said(birth), { ...born, messages: [], changed: ['id', 'total', 'uid'] });
+  for (const field of Object.keys(said(birth) as object)) assert.match(wireRules.commands.dryRun, field);
   assert.is(birth.version, 0);
   assert.is(journal.actors.size, 0);
   assert.is(said(await ask(host, a, { type: 'counter.add' })), 'not_found', 'it was not created');

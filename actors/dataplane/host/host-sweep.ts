@@ -13,15 +13,15 @@ import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
 import { command } from '../kernel-command.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listRuns, removeRunFolders } from '../hypervisor/qemu-folder.ts';
+import { listRuns, removeRun } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
+import { killIncarnation } from '../hypervisor/qemu-stop.ts';
 import { quitIncarnation } from '../hypervisor/qemu-watch.ts';
 import { dropOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
-import { awaitGone, signalProcess } from '../process-lookup.ts';
 import { dropNamespace } from '../segment/segment-removal.ts';
 import { isBeingWritten, listFolder } from '../storage-files.ts';
 import { dropStrayTap } from '../tap/tap-removal.ts';
@@ -103,12 +103,9 @@ async function sweepIncarnations(sweep: Sweep, sessions: IncarnationSessions): P
       const isKept = sweep.keeps(item) && (await findIncarnation(paths, true)) !== null;
       const work = async (): Promise<void> => {
         const identity = await findIncarnation(paths, true);
-        if (identity !== null && !(await quitIncarnation(sessions, paths, identity))) {
-          await signalProcess(identity, 'SIGKILL');
-          if (!(await awaitGone(identity, 5000)))
-            throw new PhotonError('fault', 'qemu_stuck', `QEMU process ${identity.pid} survived SIGKILL.`);
-        }
-        await removeRunFolders(paths);
+        if (identity !== null && !(await quitIncarnation(sessions, paths, identity)))
+          await killIncarnation(paths, identity);
+        await removeRun(paths);
       };
       await sweep.take(item, work, isKept);
     });

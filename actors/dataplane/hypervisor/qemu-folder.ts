@@ -1,6 +1,7 @@
 /**
- * Folders and files of an incarnation, and its owner file. Sockets and pidfile are below /run, because the path of a
- * unix socket is limited to 107 bytes and the host's folder may be longer; the console is below the host's folder.
+ * Folders and files of an incarnation, its owner file, and the end of all of them. Sockets and pidfile are below /run,
+ * because the path of a unix socket is limited to 107 bytes and the host's folder may be longer; the console is below
+ * the host's folder.
  * Called by hypervisor/ and host/. Promise: one folder per (actor, uid, run epoch); its owner file is written before
  * QEMU is started, so that the sweep can tell to whom a process belongs.
  */
@@ -14,6 +15,7 @@ import { aliasOf, ownerOfAlias } from '../owner-alias.ts';
 import { inBatches } from '../process-lookup.ts';
 import { listFolder, readTextFile } from '../storage-files.ts';
 import type { IncarnationFiles } from './qemu-arguments.ts';
+import { removeGroup } from './qemu-cgroup.ts';
 
 export interface IncarnationPaths extends IncarnationFiles {
   readonly id: string;
@@ -24,6 +26,8 @@ export interface IncarnationPaths extends IncarnationFiles {
   readonly endFile: string;
   /** The user as whom QEMU runs. */
   readonly uidFile: string;
+  /** Its control group; null when guests have none on this host. */
+  readonly group: string | null;
 }
 
 const runRoot = (site: DataplaneSite): string => path.join(site.folders.run, 'incarnations');
@@ -45,6 +49,7 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     ownerFile: path.join(runFolder, 'owner'),
     endFile: path.join(runFolder, 'end'),
     uidFile: path.join(runFolder, 'uid'),
+    group: site.guestGroups === null ? null : path.join(site.guestGroups, id),
     emptyFolder: path.join(runFolder, 'empty'),
     pidFile: path.join(runFolder, 'pid'),
     agentSocket: path.join(runFolder, 'agent'),
@@ -68,10 +73,12 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
   }
 }
 
-/** @returns false when there was no folder */
-export async function removeRunFolders(paths: IncarnationPaths): Promise<boolean> {
+/** Called when its QEMU has ended. @returns false when there was nothing */
+export async function removeRun(paths: IncarnationPaths): Promise<boolean> {
+  const hadGroup = await removeGroup(paths.group);
   try {
     const there =
+      hadGroup ||
       (await listFolder(path.dirname(paths.runFolder))).includes(paths.id) ||
       (await listFolder(path.dirname(paths.keptFolder))).includes(paths.id);
     await rm(paths.runFolder, { recursive: true, force: true });

@@ -15,7 +15,9 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { fileError, kernelError } from '../kernel-errors.ts';
 import { startProgram } from '../program.ts';
+import type { StartedProgram } from '../program.ts';
 import { readTextFile } from '../storage-files.ts';
+import { joinGroup } from './qemu-cgroup.ts';
 import { incarnationErrors, qemuSilent } from './qemu-errors.ts';
 import { listRuns } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
@@ -54,6 +56,7 @@ export async function launchQemu(
   const { binary, libraryPath } = site.options.qemu;
   const env = libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath };
   const qemu = await startProgram({ program: binary, args, what, env });
+  await joinOrEnd(paths, qemu);
   const patience = new AbortController();
   try {
     const ended = await Promise.race([qemu.ended, answers(sessions, paths, patience.signal)]);
@@ -63,6 +66,17 @@ export async function launchQemu(
   } finally {
     patience.abort();
     qemu.release();
+  }
+}
+
+/** It has run no guest yet: it starts paused. A QEMU outside of its group would be adopted by the next attempt. */
+async function joinOrEnd(paths: IncarnationPaths, qemu: StartedProgram): Promise<void> {
+  try {
+    await joinGroup(paths.group, qemu.pid);
+  } catch (error) {
+    process.kill(qemu.pid, 'SIGKILL');
+    await qemu.ended;
+    throw error;
   }
 }
 

@@ -12,7 +12,7 @@ import { checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType } from './qemu-arguments.ts';
 import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
 import { keepConsole, readConsole } from './qemu-console.ts';
-import { incarnationId, pathsOf, removeRunFolders } from './qemu-folder.ts';
+import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import { awaitDisks, awaitStall } from './qemu-stall.ts';
@@ -63,7 +63,7 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
         const alive = await findIncarnation(paths, true);
         if (alive !== null) throw incarnationAlive(incarnation.owner.actor, alive.pid);
         await keepConsole(site, paths, incarnation.owner.actor);
-        const removed = await removeRunFolders(paths);
+        const removed = await removeRun(paths);
         await dropEmptyRunFolders(site);
         return { removed };
       }),

@@ -20,6 +20,7 @@ import { requireDescriptors } from '../descriptor-reserve.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
+import { makeGroup } from './qemu-cgroup.ts';
 import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
 import { listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
@@ -134,11 +135,13 @@ async function launch(
   spec: IncarnationSpec,
 ): Promise<void> {
   const blob = (sha256: string, format: 'kernel' | 'initrd'): string => blobPath(site.folders.images, sha256, format);
+  const kvm = await canUseKvm();
+  await makeGroup(paths.group, { cpus: spec.cpus, memoryMib: spec.memoryMib, disks: spec.disks.length, kvm });
   const args = incarnationArguments(spec, {
     name: paths.id,
     files: paths,
     libDir: site.options.qemu.libDir,
-    kvm: await canUseKvm(),
+    kvm,
     guestUid: await claimGuestUid(site, paths),
     tapOf: (nic) => tapOf(site, nic),
     fileOf: (disk) => diskFile(site, disk),

@@ -1,5 +1,6 @@
 /**
- * Ends a run: power button, then `quit`, then SIGKILL to the process that was found. Called by qemu-operations.ts.
+ * Ends a run: power button, then `quit`, then SIGKILL to its control group. Called by qemu-operations.ts; the
+ * sweep kills too.
  * Promise: when it resolves, the QEMU process has ended. A QEMU that does not answer on QMP is killed at once.
  */
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,9 +8,10 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { waitOutside, type Call } from '../contract/call-contract.ts';
 import type { IncarnationStop } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { awaitGone, isStillRunning, signalProcess } from '../process-lookup.ts';
+import { awaitGone, isStillRunning } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { checkCount, checkOwner } from '../wiring-checks.ts';
+import { killWithGroup } from './qemu-cgroup.ts';
 import { pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
@@ -39,15 +41,19 @@ export async function stopQemu(
   }
   // Written before the kill: a watch that notices the end of the process must find the reason.
   await writeEnd(paths, { reason: 'killed', detail: 'QEMU did not answer and was killed.' });
-  await signalProcess(identity, 'SIGKILL');
-  if (!(await awaitGone(identity, killGraceMs))) {
-    throw new PhotonError(
-      'fault',
-      'qemu_stuck',
-      `QEMU process ${identity.pid} of ${stop.incarnation.owner.actor} survived SIGKILL (a disk may hang); try again.`,
-    );
-  }
+  await killIncarnation(paths, identity);
   return { how: 'killed' };
+}
+
+/** @throws fault `qemu_stuck` */
+export async function killIncarnation(paths: IncarnationPaths, identity: ProcessIdentity): Promise<void> {
+  await killWithGroup(paths.group, identity);
+  if (await awaitGone(identity, killGraceMs)) return;
+  throw new PhotonError(
+    'fault',
+    'qemu_stuck',
+    `QEMU process ${identity.pid} survived SIGKILL (a disk may hang); try again.`,
+  );
 }
 
 /** @returns whether the guest powered off or the QEMU process ended within the grace time */

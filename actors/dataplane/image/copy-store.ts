@@ -4,6 +4,7 @@
  * its name, and its header was inspected in the stored bytes, not in the source file, which could change meanwhile.
  */
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -25,7 +26,7 @@ import { blobPath, imageFormats } from './copy-paths.ts';
 import { blobMissing, refuseImage } from './image-errors.ts';
 import { inspectHeader } from './image-header.ts';
 import { openBeneath } from './image-open.ts';
-import { requireUsable } from './qemu-image.ts';
+import { requireUsable, showToQemuImage } from './qemu-image.ts';
 
 async function using<Result>(handle: FileHandle, work: () => Promise<Result>): Promise<Result> {
   try {
@@ -49,7 +50,9 @@ export async function inspectFile(
   const source = await openBeneath(site.options, path);
   return using(source, async () => {
     const virtualSizeBytes = await inspectHeader(source, format, path);
-    if (format === 'qcow2') await requireUsable(source, path, signal);
+    // qemu-img has no more rights than everybody: it looks at a private file when that is imported.
+    const isPublic = ((await source.stat()).mode & constants.S_IROTH) !== 0;
+    if (format === 'qcow2' && isPublic) await requireUsable(source, path, signal);
     const digest = createHash('sha256');
     const sizeBytes = await readAll(source, signal, (chunk) => digest.update(chunk));
     const sha256 = digest.digest('hex');
@@ -167,6 +170,7 @@ async function store(site: DataplaneSite, request: StoreRequest, fill: Fill): Pr
     const written = await open(fresh, 'r');
     const virtualSizeBytes = await using(written, async () => {
       const bytes = await inspectHeader(written, format, shown);
+      await showToQemuImage(written);
       if (format === 'qcow2') await requireUsable(written, shown, signal);
       return bytes;
     });

@@ -1,6 +1,10 @@
 /**
- * Runs qemu-img with limits on memory, time and file size (docs/threats.md#t9). Formats are always given: it never
- * probes. Called by copy-store.ts and replica-store.ts after image-header.ts has accepted the file.
+ * Runs qemu-img without rights and with limits on memory, time and file size (docs/threats.md#t9): as a user that only
+ * this call has, without capabilities. It gets its files as open descriptors, by /dev/fd, which the kernel opens once
+ * more with the rights of that user. So a file of which it reads must be readable for `imageReaders`, and the file that
+ * it writes belongs to it meanwhile. Formats are always given: it never probes.
+ * Called by copy-store.ts and replica-store.ts after image-header.ts has accepted the file. Promise: afterwards the
+ * written file belongs to root again.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -11,6 +15,10 @@ import { refuseImage } from './image-errors.ts';
 interface QemuImageRequest {
   /** For the error: `making volume X`. */
   readonly what: string;
+  /** The file that `sourceFile` names in the arguments, open for reading. */
+  readonly source?: FileHandle;
+  /** The file that `targetFile` names in the arguments. Nobody else writes it meanwhile. */
+  readonly target?: FileHandle;
   readonly cpuSeconds: number;
   readonly timeoutMs: number;
   readonly fileBytes: number;
@@ -18,13 +26,65 @@ interface QemuImageRequest {
   readonly signal: AbortSignal;
 }
 
-export async function runQemuImage(
-  { what, cpuSeconds, timeoutMs, fileBytes, rules, signal }: QemuImageRequest,
-  args: readonly string[],
-): Promise<void> {
+export const sourceFile = '/dev/fd/3';
+export const targetFile = '/dev/fd/4';
+
+/** Below the users of guests (qemu-launch.ts). None of them is in /etc/passwd. */
+const firstUid = 1_899_000_000;
+/** The group of all of them: it may read copies of images, whose folder is closed to everybody but root. */
+const imageReaders = 1_899_999_999;
+const uidsInUse = new Set<number>();
+
+/** A worker that is not root has no rights to take away, and no other user to become. */
+const isRoot = process.getuid?.() === 0;
+
+export async function runQemuImage(request: QemuImageRequest, args: readonly string[]): Promise<void> {
+  const { what, source, target, cpuSeconds, timeoutMs, fileBytes, rules, signal } = request;
   const limits = ['--as=2147483648', `--cpu=${cpuSeconds}`, `--fsize=${fileBytes}`, '--core=0'];
-  const command = { program: 'prlimit', args: [...limits, 'qemu-img', ...args], long: true };
-  await runProgram({ ...command, what, timeoutMs, rules, signal });
+  const limited = ['prlimit', ...limits, 'qemu-img', ...args];
+  const files = [source?.fd ?? null, target?.fd ?? null];
+  const run = async ([program = '', ...more]: readonly string[]): Promise<void> => {
+    try {
+      await runProgram({ program, args: more, files, long: true, what, timeoutMs, rules, signal });
+    } catch (error) {
+      throw error instanceof PhotonError ? inPlainWords(error) : error;
+    }
+  };
+  if (!isRoot) return run(limited);
+  // Two calls at once must not share a user: each could change the other's process.
+  let uid = firstUid;
+  while (uidsInUse.has(uid)) uid += 1;
+  uidsInUse.add(uid);
+  try {
+    await target?.chown(uid, 0);
+    await run(['setpriv', ...withoutRights(uid), ...limited]);
+  } finally {
+    await target?.chown(0, 0);
+    uidsInUse.delete(uid);
+  }
+}
+
+/** The words of qemu-img reach the tenant, to whom descriptors say nothing. */
+function inPlainWords(error: PhotonError): PhotonError {
+  const { group, code, message } = error.record;
+  const plain = message.replaceAll(`'${sourceFile}'`, 'the image').replaceAll(`'${targetFile}'`, 'the volume');
+  return new PhotonError(group, code, plain, { cause: error });
+}
+
+const withoutRights = (uid: number): readonly string[] => [
+  `--reuid=${uid}`,
+  `--regid=${imageReaders}`,
+  '--clear-groups',
+  '--no-new-privs',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+];
+
+/** Lets qemu-img read a file of ours, for good: other calls may read it at the same time. */
+export async function showToQemuImage(file: FileHandle): Promise<void> {
+  if (!isRoot) return;
+  await file.chown(0, imageReaders);
+  await file.chmod(0o640);
 }
 
 const unusable = 'qcow2_unusable';
@@ -36,18 +96,17 @@ const refusals: readonly ErrorRule[] = [{ matches: /^/, group: 'defeat', code: u
  * now and not when a VM waits for it.
  * @throws defeat `qcow2_unusable`
  */
-export async function requireUsable(file: FileHandle, shown: string, signal: AbortSignal): Promise<void> {
-  // The open file, whatever has its name by now.
-  const opened = `/proc/${process.pid}/fd/${file.fd}`;
-  const request = { what: 'qemu-img', cpuSeconds: 10, timeoutMs: 60_000, fileBytes: 0, rules: refusals, signal };
+export async function requireUsable(source: FileHandle, shown: string, signal: AbortSignal): Promise<void> {
+  const limits = { cpuSeconds: 10, timeoutMs: 60_000, fileBytes: 0 };
+  const request = { what: 'qemu-img', source, ...limits, rules: refusals, signal };
   try {
-    await runQemuImage(request, ['info', '--force-share', '-f', 'qcow2', '--output=json', opened]);
+    await runQemuImage(request, ['info', '--force-share', '-f', 'qcow2', '--output=json', sourceFile]);
   } catch (error) {
     if (!(error instanceof PhotonError)) throw error;
     const { code, message } = error.record;
     if (code === 'program_killed' || code === 'program_timeout')
       throw refuseImage(unusable, `${shown}: qemu-img needs more than its limits to open it`);
-    if (code === unusable) throw refuseImage(unusable, `${shown}: ${message.replaceAll(opened, 'it').trim()}`);
+    if (code === unusable) throw refuseImage(unusable, `${shown}: ${message.trim()}`);
     throw error;
   }
 }

@@ -15,7 +15,7 @@ import { blobPath } from '../image/copy-paths.ts';
 import { readCopy } from '../image/copy-store.ts';
 import { blobMissing } from '../image/image-errors.ts';
 import { inspectHeader } from '../image/image-header.ts';
-import { runQemuImage } from '../image/qemu-image.ts';
+import { runQemuImage, showToQemuImage, sourceFile, targetFile } from '../image/qemu-image.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
 import { copySparse, createFile, readTextFile, requireSpace } from '../storage-files.ts';
@@ -124,32 +124,34 @@ async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: Abort
   if (copy !== null && copy.virtualSizeBytes > sizeBytes) throw imageLarger(copy.virtualSizeBytes, sizeBytes);
   await requireSpace(site.folders.volumes, copy?.sizeBytes ?? mib);
   const source = image === null ? null : blobPath(site.folders.images, image.sha256, image.format);
-  await createFile(replicaPath(site.folders.volumes, spec.volumeUid, format), async (fresh, handle) => {
+  await createFile(replicaPath(site.folders.volumes, spec.volumeUid, format), async (fresh, target) => {
+    const qemuImage = (args: readonly string[], from?: FileHandle): Promise<void> =>
+      runQemuImage({ ...imageLimits(spec), target, signal, ...(from === undefined ? {} : { source: from }) }, args);
+    const convert = async (from: FileHandle, imageFormat: DiskFormat): Promise<void> => {
+      // Copies that older versions of this program stored are not shown yet.
+      await showToQemuImage(from);
+      await qemuImage(['convert', '-f', imageFormat, '-O', format, sourceFile, targetFile], from);
+    };
     if (source !== null && image?.format === 'raw' && format === 'raw') {
-      await withFile(source, 'r', (from) => copySparse(from, handle, signal));
+      await withFile(source, 'r', (from) => copySparse(from, target, signal));
     } else if (source !== null && image !== null) {
-      await qemuImage(spec, ['convert', '-f', image.format, '-O', format, source, fresh], signal);
+      await withFile(source, 'r', (from) => convert(from, image.format));
     } else if (format === 'qcow2') {
-      await qemuImage(spec, ['create', '-q', '-f', 'qcow2', fresh, String(sizeBytes)], signal);
+      await qemuImage(['create', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
     }
-    if (format === 'raw') await handle.truncate(sizeBytes);
-    else if (source !== null) await qemuImage(spec, ['resize', '-q', '-f', 'qcow2', fresh, String(sizeBytes)], signal);
+    if (format === 'raw') await target.truncate(sizeBytes);
+    else if (source !== null) await qemuImage(['resize', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
     if (format === 'qcow2') await withFile(fresh, 'r', (made) => inspectHeader(made, 'qcow2', spec.volumeUid));
   });
 }
 
-const qemuImage = (spec: ReplicaSpec, args: readonly string[], signal: AbortSignal): Promise<void> =>
-  runQemuImage(
-    {
-      what: `making volume ${spec.volumeUid}`,
-      cpuSeconds: 600,
-      timeoutMs: convertTimeoutMs,
-      fileBytes: (spec.sizeMib + 1024) * mib,
-      rules: replicaErrors,
-      signal,
-    },
-    args,
-  );
+const imageLimits = (spec: ReplicaSpec) => ({
+  what: `making volume ${spec.volumeUid}`,
+  cpuSeconds: 600,
+  timeoutMs: convertTimeoutMs,
+  fileBytes: (spec.sizeMib + 1024) * mib,
+  rules: replicaErrors,
+});
 
 export async function dropReplica(site: DataplaneSite, ref: ReplicaRef): Promise<{ removed: boolean }> {
   checkOwner(ref.owner);

@@ -66,9 +66,11 @@ export async function applyDocuments(
     readonly deadline: Deadline;
     readonly onStep: (step: ApplyStep) => void;
     readonly onWait: (text: string) => void;
+    /** Before the error of an object that is not the only one. */
+    readonly onStop: (text: string) => void;
   },
 ): Promise<void> {
-  for (const declaration of inOrder(declarations)) {
+  for (const [done, declaration] of inOrder(declarations).entries()) {
     const startedAt = performance.now();
     const { kind, tenant, name, spec, labels, protect } = declaration;
     const id = idFor(declaration);
@@ -83,6 +85,8 @@ export async function applyDocuments(
       };
       result = reply.result?.result ?? 'unchanged';
     } catch (error) {
+      const left = declarations.length - done - 1;
+      if (done + left > 0) options.onStop(`stopped at ${id}: ${done} applied before it, ${left} not tried`);
       throw asInDocument(error, declaration);
     }
     // A VM can use an image only once it is complete, so apply always waits for images.
@@ -107,6 +111,17 @@ function pathsWithin({ kind, tenant, spec }: Declaration, all: readonly Declarat
   return [...(isHere('tenant', tenant) ? ['tenant'] : []), ...named.map(({ path }) => `spec.${path}`)];
 }
 
+/** The refusal without the references to objects of the same files, or `nothing` when it names no others. */
+function missingElsewhere(error: unknown, within: readonly string[]): unknown {
+  if (!(error instanceof PhotonError) || error.record.code !== 'reference_not_found') return error;
+  const { group, code, issues = [] } = error.record;
+  const others = issues.filter(({ path }) => !within.includes(path));
+  const [first] = others;
+  if (first === undefined) return 'nothing';
+  const message = `${first.path}: ${first.message}; create it first or correct the name.`;
+  return others.length === issues.length ? error : new PhotonError(group, code, message, { issues: others });
+}
+
 /**
  * What apply would do to an object, asked of its actor. An object that refers to others of the same files cannot be
  * tried before they exist; it is then said to be created after them.
@@ -124,10 +139,9 @@ async function tryOne(
     const { from, result } = (reply as Tried).result;
     return from === null ? 'created' : (result?.result ?? 'updated');
   } catch (error) {
-    const within = pathsWithin(declaration, all);
-    const { code, issues = [] } = error instanceof PhotonError ? error.record : { code: '' };
-    if (code === 'reference_not_found' && issues.every(({ path }) => within.includes(path))) return 'created';
-    throw asInDocument(error, declaration);
+    const missing = missingElsewhere(error, pathsWithin(declaration, all));
+    if (missing === 'nothing') return 'created';
+    throw asInDocument(missing, declaration);
   }
 }
 
@@ -174,10 +188,12 @@ export function differenceText({ id, result, changes }: Difference): string {
   const said = result === 'replace' ? 'refused: a field cannot change; delete the object and create it again' : result;
   const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
   const when = (change: SpecChange['change']) => (change === 'replace' ? 'cannot change' : change);
+  const what = ({ before, after, of }: SpecChange): string => {
+    if (of === 'addition') return `+ ${shown(after)}`;
+    if (of === 'removal') return `- ${shown(before)}`;
+    return `${of === 'order' ? 'order ' : ''}${shown(before)} -> ${shown(after)}`;
+  };
   const width = Math.max(0, ...changes.map(({ path }) => path.length));
-  const lines = changes.map(
-    ({ path, before, after, change }) =>
-      `    ${path.padEnd(width)}  ${shown(before)} -> ${shown(after)}  (${when(change)})`,
-  );
+  const lines = changes.map((one) => `    ${one.path.padEnd(width)}  ${what(one)}  (${when(one.change)})`);
   return [`${signs[result]} ${id}  ${said}`, ...lines].join('\n');
 }

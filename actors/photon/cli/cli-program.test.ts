@@ -2,10 +2,12 @@
 /** The program as its users run it: durations, exit codes, and what a server that answers late or never does to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Reply } from '@photoncloud/runtime/contract/envelope';
 import { CliForTests, pause } from './cli-for-tests.ts';
 import { explain, openSession } from './cli-session.ts';
+import { differenceText } from './apply-documents.ts';
 import { deadlineIn } from './deadline.ts';
 import { list, listWatch } from './list-commands.ts';
 import { wait } from './object-commands.ts';
@@ -164,6 +166,50 @@ test('apply --dry-run asks each actor, and tries no object before those that it 
   const refused = await cli.run(['-t', 'fresh', 'apply', '-f', alone, '--dry-run']);
   assert.is(refused.code, 1);
   assert.match(refused.stderr, 'there is no vpc/fresh/side');
+  const vm = 'kind: vm\nname: web\nspec: { nics: [{ network: back }], disks: [{ volume: dta }] }\n';
+  const misnamed = cli.file('wrong.yaml', `kind: tenant\nname: fresh\n---\n${vpc}---\n${vm}`);
+  const wrong = await cli.run(['-t', 'fresh', 'apply', '-f', misnamed, '--dry-run']);
+  assert.match(wrong.stderr, 'photon: spec.disks.0.volume: there is no volume/fresh/dta in fresh');
+  assert.not.match(wrong.stderr, 'network/fresh/back');
+});
+
+test('an apply that is refused at one object says how far it came', async () => {
+  answer = async () => {
+    const isFirst = cli.api.asked.length === 1;
+    if (isFirst) return { ok: true, version: 1, result: {} };
+    return { ok: false, version: 0, error: new PhotonError('rejection', 'in_use', 'no', { public: true }).record };
+  };
+  for (const id of ['tenant/acme/acme', 'volume/acme/data']) store.put(id, 'ready');
+  const more = `${two}---\nkind: volume\nname: more\nspec: { sizeMib: 8 }\n`;
+  const { code, stderr } = await cli.run(['-t', 'acme', 'apply', '-f', cli.file('three.yaml', more)]);
+  assert.is(code, 1);
+  assert.match(stderr, /^stopped at volume\/acme\/data: 1 applied before it, 1 not tried\nphoton: no \(in_use\)/);
+});
+
+test('a missing option is answered with where to read about it', async () => {
+  const { code, stderr } = await cli.run(['apply', 'network.yaml']);
+  assert.is(code, 2);
+  assert.match(stderr, /'-f, --file <path>' not specified\n[^]*photon VERB --help/);
+});
+
+test('diff marks items of a list that come and go, and shows a new order by the keys alone', () => {
+  const change = 'replace' as const;
+  const text = differenceText({
+    id: 'network/acme/front',
+    result: 'replace',
+    changes: [
+      { path: 'spec.subnets.0', before: { cidr: 'a' }, after: null, change, of: 'removal' },
+      { path: 'spec.subnets.2', before: null, after: { cidr: 'c' }, change: 'in place', of: 'addition' },
+      { path: 'spec.subnets', before: ['a', 'b'], after: ['b', 'a'], change, of: 'order' },
+      { path: 'spec.mtu', before: 1_400, after: 1_450, change },
+    ],
+  });
+  assert.equal(text.split('\n').slice(1), [
+    '    spec.subnets.0  - {"cidr":"a"}  (cannot change)',
+    '    spec.subnets.2  + {"cidr":"c"}  (in place)',
+    '    spec.subnets    order ["a","b"] -> ["b","a"]  (cannot change)',
+    '    spec.mtu        1400 -> 1450  (cannot change)',
+  ]);
 });
 
 test('a file without a document is named and ends apply, diff and delete with the exit code for usage', async () => {

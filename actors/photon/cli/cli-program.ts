@@ -59,6 +59,7 @@ function addApply(program: Command): void {
           wait: options.wait ?? false,
           deadline: deadlineIn(options.timeout),
           onWait: showProgress,
+          onStop: warn,
           onStep: ({ id, result, state, tookMs }) => {
             say(`${result.padEnd(9)}  ${id.padEnd(32)}  ${stateWord(state)}  ${Math.round(tookMs)} ms`);
           },
@@ -258,6 +259,7 @@ export function createCli(): Command {
     .option('-t, --tenant <name>', 'tenant (or PHOTON_TENANT)')
     .configureOutput(commanderOutput)
     .showSuggestionAfterError()
+    .showHelpAfterError('photon --help lists the verbs, photon VERB --help shows an example of each')
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     });

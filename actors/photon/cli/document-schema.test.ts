@@ -71,6 +71,14 @@ test('an error names the document by its number', () => {
   );
 });
 
+test('an error names the line of its field, or of what the field is missing in', () => {
+  const text =
+    'kind: tenant\nname: acme\n---\n# a disk\nkind: volume\ntenant: acme\nname: v\nspec:\n  format: raw\n  big: 1\n';
+  assert.match(refusal(text), /F#2 spec\.big: unknown field \(line 10\)/);
+  assert.match(refusal(text), /F#2 spec\.sizeMib: .* \(line 9\)/);
+  assert.match(refusal('name: x\n---\n\n- a\n'), /F#2: .* \(line 4\)/);
+});
+
 test('an object that is declared twice in one file is rejected', () => {
   const volume = 'kind: volume\ntenant: acme\nname: data\nspec: { sizeMib: 8 }\n';
   assert.is(refusal(`${volume}---\n${volume}`), 'F#2 name: declares what F#1 declares too; keep one of them');
@@ -83,7 +91,8 @@ test('unknown kinds, duplicate keys and alias bombs are rejected', () => {
     'a: &a [1,1,1,1,1,1,1,1,1]',
     ...'bcdef'.split('').map((c, at) => `${c}: &${c} [${Array(9).fill(`*${'abcdef'[at]}`).join(',')}]`),
   ];
-  assert.throws(() => readAllDocuments([write(bomb.join('\n'))], undefined));
+  assert.match(refusal(bomb.join('\n')), 'F#1: ');
+  assert.match(refusal('kind: vm\nname: v\nspec: *none\n'), /F#1: .*none/);
 });
 
 test.run();

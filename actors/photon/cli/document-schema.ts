@@ -9,7 +9,7 @@ import { nameSchema, portNameSchema } from '@photoncloud/machines/values/identif
 import type { AnyDeclared, KindSchema } from '@photoncloud/machines/values/kind';
 import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/runtime/contract/errors';
 import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
-import { parseAllDocuments } from 'yaml';
+import { LineCounter, isNode, parseAllDocuments, type Document } from 'yaml';
 import { z } from 'zod';
 import { callerPath } from './cli-options.ts';
 import { declarationParams } from '../../kind/kind-definition.ts';
@@ -86,8 +86,19 @@ interface Reading {
   readonly tenant: string | undefined;
 }
 
+/** Line of a field in its file, or of the innermost field around it that the document has. */
+function lineOf(parsed: Document, lines: LineCounter, field: string): number {
+  const keys = field === '' ? [] : field.split('.');
+  for (let depth = keys.length; depth > 0; depth--) {
+    const node: unknown = parsed.getIn(keys.slice(0, depth), true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+  }
+  return lines.linePos(parsed.contents?.range?.[0] ?? parsed.range?.[0] ?? 0).line;
+}
+
 function readFile(path: string, { issues, declarations, tenant: given }: Reading): void {
-  parseAllDocuments(textOf(path), { uniqueKeys: true }).forEach((parsed, at) => {
+  const lineCounter = new LineCounter();
+  parseAllDocuments(textOf(path), { uniqueKeys: true, lineCounter }).forEach((parsed, at) => {
     const origin = `${path}#${at + 1}`;
     if (parsed.errors.length > 0) {
       issues.push(
@@ -98,15 +109,21 @@ function readFile(path: string, { issues, declarations, tenant: given }: Reading
       );
       return;
     }
-    // maxAliasCount limits the expansion of aliases.
-    const value: unknown = parsed.toJS({ maxAliasCount: 20 });
+    let value: unknown;
+    try {
+      // maxAliasCount limits the expansion of aliases.
+      value = parsed.toJS({ maxAliasCount: 20 });
+    } catch (error) {
+      issues.push({ path: origin, message: describeCause(error) });
+      return;
+    }
     if (value === null) return;
     const checked = documentSchema.safeParse(value);
     if (!checked.success) {
       issues.push(
         ...issuesOf(checked.error).map(({ path: field, message }) => ({
           path: `${origin} ${field}`.trimEnd(),
-          message,
+          message: `${message} (line ${lineOf(parsed, lineCounter, field)})`,
         })),
       );
       return;
