@@ -2,6 +2,7 @@
 import { securityGroupMachine } from '@photoncloud/machines/security-group/security-group-machine';
 import type { SecurityGroupContext } from '@photoncloud/machines/security-group/security-group-messages';
 import { securityGroupKind } from '@photoncloud/machines/security-group/security-group-protocol';
+import { platformAllows } from '@photoncloud/machines/values/group-rules';
 import { defineActor } from '../kind/kind-definition.ts';
 import { holderNeeds } from '../kind/holder-needs.ts';
 
@@ -9,7 +10,7 @@ export const securityGroupDefinition = defineActor(securityGroupKind, {
   chartVersion: 1,
   machine: securityGroupMachine,
   needs: holderNeeds(['security-group.delete', 'group.close', 'quota.refused']),
-  status: ({ holders, vpcs }: SecurityGroupContext) => ({ holders, vpcs }),
+  status: ({ holders, vpcs }: SecurityGroupContext) => ({ holders, vpcs, platform: platformAllows }),
   ignored: [
     'quota.granted',
     'quota.refused',

@@ -8,12 +8,13 @@ import { defineActor } from '../kind/kind-definition.ts';
 
 function statusOf(context: VmContext) {
   const { wanted, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } = context;
-  const { awaited, proposed, runGeneration } = context;
+  const { awaited, proposed, runGeneration, wiring } = context;
   const volumes = Object.values(context.disks).map(({ volume, serial }) => ({ volume, serial }));
   return {
     wanted,
     host: host?.name ?? null,
     ports,
+    wiring: runningSince === null ? {} : wiring,
     volumes,
     runEpoch,
     runGeneration,
@@ -35,11 +36,10 @@ export const vmDefinition = defineActor(vmKind, {
     const { tenant, name } = partsOfId(id);
     return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
   },
-  operatorOnly: ['host', 'proof'],
+  operatorOnly: ['host', 'proof', 'wiring'],
   ignored: [
     'port.ready',
     'port.refused',
-    'port.active',
     'port.tapped',
     'port.unbound',
     'port.failed',

@@ -26,8 +26,12 @@ export function disownAddress({ context, event }: At): readonly Asked[] {
 // Creation
 
 export const tellReady = (seen: At): readonly Asked[] => {
-  const { id, grant } = seen.context;
-  return grant === null ? [] : toHolder(seen, says.portReady({ port: id, address: grant.address, mac: grant.mac }));
+  const { id, grant, spec } = seen.context;
+  if (grant === null) return [];
+  const { address, prefixLength, gateway, mac, network } = grant;
+  const groups = contexts.groupIds(seen.context, spec);
+  const facts = { network: network.network, address, prefixLength, gateway, mac, mtu: network.mtu, groups };
+  return toHolder(seen, says.portReady({ port: id, facts }));
 };
 
 export const tellRefused = (seen: At): readonly Asked[] => {

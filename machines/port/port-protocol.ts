@@ -21,7 +21,16 @@ import {
 } from '../network/network-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
-import { command, declare, defineKind, message, noParams, type EventOf, type SpecOf } from '../values/kind.ts';
+import {
+  command,
+  declare,
+  defineKind,
+  message,
+  noParams,
+  type EventOf,
+  type SpecOf,
+  type ValueOf,
+} from '../values/kind.ts';
 import { referenceAdd, referenceConfirm, referenceDrop, referenceMissing } from '../values/references.ts';
 import { hostFactsSchema, tapProofSchema } from '../values/wiring.ts';
 import { portLeft, portLocated, segmentDelayed, segmentNeed } from '../vpc/vpc-protocol.ts';
@@ -60,10 +69,23 @@ export const portClaim = message(
     holder: z.string(),
   },
 );
+/** What is fixed while a port exists, except for its groups. */
+export const portFacts = z.object({
+  /** Actor id. */
+  network: z.string(),
+  address: z.string(),
+  prefixLength: z.int(),
+  gateway: z.string(),
+  mac: z.string(),
+  mtu: z.int(),
+  /** Ids of its security groups. */
+  groups: z.array(z.string()),
+});
+export type PortFacts = ValueOf<typeof portFacts>;
+
 export const portReady = message('port.ready', 'The port has its address and MAC, which it keeps until it ends.', {
   port: z.string(),
-  address: z.string(),
-  mac: z.string(),
+  facts: portFacts,
 });
 export const portRefused = message('port.refused', 'The port cannot be created as the VM requested it.', {
   port: z.string(),

@@ -64,6 +64,14 @@ export type GroupElement = ValueOf<typeof groupElement>;
 export const memberElement = z.strictObject({ groups: z.array(z.string()).max(5) });
 export type MemberElement = ValueOf<typeof memberElement>;
 
+/** What passes beside the rules of groups, for people; actors/dataplane/firewall realizes it. */
+export const platformAllows: readonly string[] = [
+  'ARP, and DHCP with the server of the network',
+  'echo requests to the gateways of the VPC',
+  'tcp/80 and echo requests from the VPC namespaces of hosts (169.254.64.0/24), with which operators look at guests',
+  'answers in flows that were let in, and ICMP errors about them',
+];
+
 export interface RuleProblem {
   readonly code: string;
   /** Below the rule: `ports`, `remote.cidr`. */

@@ -119,18 +119,19 @@ const undelayed = ({ delayedBy }: VmContext, port: string): Change =>
 
 export function noteWired({ context, event }: At): Change {
   assertEvent(event, 'port.active');
-  return undelayed(context, event.port);
+  const { port, proof } = event;
+  return { ...undelayed(context, port), wiring: { ...context.wiring, [port]: proof } };
 }
 
 /** Ignores a port that was released in the meantime. */
 export function notePort({ context, event }: At): Change {
   assertEvent(event, 'port.ready');
-  const { port, address, mac } = event;
+  const { port, facts } = event;
   const { proposed } = context;
   if (!contexts.usedPorts(context).has(port)) return {};
   return {
     ...undelayed(context, port),
-    ports: { ...context.ports, [port]: { address, mac } },
+    ports: { ...context.ports, [port]: facts },
     claimed: together(context.claimed, [port]),
     proposed: proposed === null ? null : { ...proposed, awaited: without(proposed.awaited, port) },
   };
@@ -176,6 +177,7 @@ export const awaitPreparations = ({ context }: At): Change => {
   return {
     awaited: [...portIds(context, spec), ...volumeIds(context, spec), ...imageIds(context, spec)],
     nics: {},
+    wiring: {},
     disks: {},
     images: {},
     restarting: false,

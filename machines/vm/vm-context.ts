@@ -5,8 +5,9 @@ import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
+import type { PortFacts } from '../port/port-protocol.ts';
 import type { Seen } from '../values/telling.ts';
-import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof } from '../values/wiring.ts';
+import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof, TapProof } from '../values/wiring.ts';
 import { vmKind, type VmEvent, type VmNic, type VmSpec } from './vm-protocol.ts';
 
 /** A change that is accepted once the ports of its added NICs have addresses. */
@@ -30,7 +31,9 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   /** Actor ids of ports that were claimed and have not ended; each is released before the VM ends. */
   readonly claimed: readonly string[];
   /** Ports with an address: id -> address and MAC, which are kept across restarts. */
-  readonly ports: Readonly<Record<string, { readonly address: string; readonly mac: string }>>;
+  readonly ports: Readonly<Record<string, PortFacts>>;
+  /** Wiring of the ports of the present run, as last read back from the kernel. */
+  readonly wiring: Readonly<Record<string, TapProof>>;
   readonly proposed: Proposal | null;
   /** Spec of the present run, from its placement until its resources are released; null between runs. */
   readonly runSpec: VmSpec | null;
@@ -74,6 +77,7 @@ export const newVm = (id: string): VmContext => ({
   awaited: [],
   claimed: [],
   ports: {},
+  wiring: {},
   proposed: null,
   runSpec: null,
   runGeneration: 0,

@@ -277,4 +277,22 @@ test('every volume reports its host and its size once', () => {
   assert.equal(found(other), [...sizes.located, other]);
 });
 
+test('what the kernel has of each NIC stands with the VM while a run has it', () => {
+  const wired = {
+    tap: 't0',
+    ifindex: 9,
+    bridge: 'b0',
+    mtu: 1450,
+    route: 'r',
+    dhcpHost: 'd',
+    nftGeneration: 1,
+    groups: [],
+  };
+  const active = { type: 'port.active', port, proof: wired };
+  const starting = decided(vmMachine, held, { in: 'starting', on: active, to: '' });
+  assert.equal([starting.context['wiring'], starting.asks], [{ [port]: wired }, []]);
+  const late = decided(vmMachine, held, { in: 'stopped', with: { runSpec: null }, on: active, to: '' });
+  assert.equal(late.context['wiring'], {}, 'of a run that is over');
+});
+
 test.run();

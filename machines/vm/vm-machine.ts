@@ -141,6 +141,7 @@ export const vmMachine = setup({
       },
       { actions: 'notePort' },
     ],
+    'port.active': [{ guard: 'isNotOfRun' }, { actions: 'noteWired' }],
     'port.refused': { guard: 'refusesProposal', actions: ['rejectProposed', 'releaseStrays'] },
     'port.gone': [{ guard: 'isAwaitedPort' }, { actions: ['noteGone', 'noteProgress'] }],
   },
@@ -288,7 +289,6 @@ export const vmMachine = setup({
         ...inRun,
         // The wiring of a port is broken, and its host repairs it.
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: 'noteDelay' }],
-        'port.active': { actions: 'noteWired' },
         'incarnation.stalled': stalls,
       },
       after: proposing('running').after,

@@ -51,7 +51,7 @@ test('a NIC is added once its port has an address, and is used by the next run',
     assert.is(context['observedGeneration'], state === 'stopped' ? 2 : 1, state);
   }
   const { asked } = did('running', did('running', runs, v.apply(more)).context, eth1Ready);
-  const ports = { ...held.ports, [eth1Port]: { address: '10.0.0.9', mac: '02:50:0a:00:00:09' } };
+  const ports = { ...held.ports, [eth1Port]: v.eth1Facts };
   assert.equal(asked[0]?.params, {
     commandId: 'C',
     result: { uid: 'U1', generation: 2, result: 'updated', ports },

@@ -3,6 +3,7 @@ import { decided, type Row } from '../values/decision-table-for-tests.ts';
 import { newDeclared, type Condition } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
 import { vmMachine } from './vm-machine.ts';
+import type { PortFacts } from '../port/port-protocol.ts';
 import type { VmSpec } from './vm-protocol.ts';
 
 export const id = 'vm/t/v';
@@ -30,6 +31,17 @@ export const lasting = { code: 'no_kvm', message: 'no', retryable: false };
 
 const upToDate = { type: 'RestartRequired', status: 'False', reason: 'UpToDate', message: '', since: 500 } as const;
 
+/** What a port tells of itself. */
+export const factsOf = (address: string, mac: string): PortFacts => ({
+  network: 'network/t/n',
+  address,
+  prefixLength: 24,
+  gateway: '10.0.0.1',
+  mac,
+  mtu: 1450,
+  groups: ['security-group/t/default'],
+});
+
 /** On its host, in its first run. */
 export const held: VmContext = {
   ...newDeclared(id),
@@ -43,7 +55,8 @@ export const held: VmContext = {
   graceMs: 10_000,
   awaited: [],
   claimed: [port],
-  ports: { [port]: { address: '10.0.0.5', mac: '02:50:0a:00:00:05' } },
+  ports: { [port]: factsOf('10.0.0.5', '02:50:0a:00:00:05') },
+  wiring: {},
   proposed: null,
   runSpec: spec,
   runGeneration: 1,
@@ -99,7 +112,7 @@ export const restart = { type: 'vm.restart', graceMs: 3_000 };
 export const remove = { type: 'vm.delete' };
 export const granted = { type: 'quota.granted' };
 export const quotaRefused = { type: 'quota.refused', error: { ...lasting, code: 'quota_exceeded' } };
-export const portReady = { type: 'port.ready', port, address: '10.0.0.5', mac: '02:50:0a:00:00:05' };
+export const portReady = { type: 'port.ready', port, facts: factsOf('10.0.0.5', '02:50:0a:00:00:05') };
 export const portDelayed = { type: 'port.delayed', port, error: { ...passing, code: 'host_pending' } };
 export const portRefused = { type: 'port.refused', port, path: 'spec.address', error: { ...lasting, code: 'taken' } };
 export const tapped = {
@@ -190,7 +203,8 @@ export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null
 export const eth1Port = 'port/t/v.eth1';
 export const more: VmSpec = { ...spec, nics: [...spec.nics, eth1] };
 export const both = { [port]: portReady, [eth1Port]: { ...portReady, port: eth1Port } };
-export const eth1Ready = { type: 'port.ready', port: eth1Port, address: '10.0.0.9', mac: '02:50:0a:00:00:09' };
+export const eth1Facts = factsOf('10.0.0.9', '02:50:0a:00:00:09');
+export const eth1Ready = { type: 'port.ready', port: eth1Port, facts: eth1Facts };
 export const eth1Refused = { ...portRefused, port: eth1Port };
 export const eth1Gone = { type: 'port.gone', port: eth1Port };
 export const eth1Claim = 'port.claim > port';
