@@ -119,10 +119,16 @@ function deletion({ source, destination, protocol, destinationPort, icmp }: Open
   return `-D -f ipv4 -s ${source} -d ${destination} -p ${protocol}${port}${type}`;
 }
 
+const flowFile = (site: DataplaneSite, namespace: string): string => path.join(site.folders.run, `${namespace}.flows`);
+
+/** What a worker that died in a review has left. */
+export const forgetReview = ({ site, namespace }: FlowPlace): Promise<void> =>
+  rm(flowFile(site, namespace), { force: true });
+
 /** The list is a file: conntrack opens its standard input by name, which a socket does not allow. */
 async function endFlows(site: DataplaneSite, namespace: string, flows: readonly OpeningPacket[]): Promise<void> {
   if (flows.length === 0) return;
-  const file = path.join(site.folders.run, `${namespace}.flows`);
+  const file = flowFile(site, namespace);
   const what = `ending ${flows.length} flows of ${namespace} that its security groups no longer admit`;
   try {
     await mkdir(site.folders.run, { recursive: true });

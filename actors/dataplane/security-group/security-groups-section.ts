@@ -16,7 +16,7 @@ import {
 import type { NamespaceLink } from '../namespace-link.ts';
 import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
 import { checkIdOf, must, parsed } from '../wiring-checks.ts';
-import { reviewFlows } from './flow-review.ts';
+import { forgetReview, reviewFlows } from './flow-review.ts';
 import {
   addSet,
   addressSetName,
@@ -166,6 +166,6 @@ export const securityGroupsSection: SegmentSection = {
     return { facts: {}, drift: [...differs.flat(), ...left.flat()] };
   },
 
-  // The namespace takes them along.
-  remove: async () => {},
+  // Chains and sets go with the namespace.
+  remove: forgetReview,
 };
