@@ -78,13 +78,32 @@ export async function ensureSkeleton(link: NamespaceLink, namespace: string): Pr
   return found;
 }
 
+/** The rules of the chains in a listing. */
+function chainsOf(text: string): ReadonlyMap<string, readonly string[]> {
+  const lines = text.split('\n').map((line) => line.trim());
+  const chains = lines.flatMap((line, index) => {
+    const name = /^chain (\w+) \{$/.exec(line)?.[1];
+    return name === undefined ? [] : [[name, lines.slice(index + 1, lines.indexOf('}', index))] as const];
+  });
+  return new Map(chains);
+}
+
 /** The rules of a chain, a line each; null when there is no such chain. */
 export async function readChain(link: NamespaceLink, name: string): Promise<readonly string[] | null> {
   const text = await link.nftRead(`list chain inet sg ${name}`);
-  if (text === null) return null;
-  const lines = text.split('\n').map((line) => line.trim());
-  const first = lines.indexOf(`chain ${name} {`) + 1;
-  return lines.slice(first, lines.indexOf('}', first));
+  return text === null ? null : (chainsOf(text).get(name) ?? []);
+}
+
+/** For each chain nft reads the elements of every set, too: so many chains are read one by one, more in one listing. */
+const fewChains = 4;
+
+export async function readChains(
+  link: NamespaceLink,
+  names: readonly string[],
+): Promise<readonly (readonly string[] | null)[]> {
+  if (names.length <= fewChains) return Promise.all(names.map((name) => readChain(link, name)));
+  const chains = chainsOf((await link.nftRead('list table inet sg')) ?? '');
+  return names.map((name) => chains.get(name) ?? null);
 }
 
 /** The elements of a set or map; null when there is none. */

@@ -12,22 +12,34 @@ import {
   directions,
   groupChain,
   groupChains,
+  portMap,
   removeChain,
   setChain,
   type Direction,
 } from '../security-group/group-chains.ts';
 import { toldPolicy } from '../security-group/group-policy.ts';
-import { changeFirewall, inFirewallTurn, readChain, readGeneration, removeUnlessUsed } from './firewall-changes.ts';
+import {
+  changeFirewall,
+  inFirewallTurn,
+  readChain,
+  readGeneration,
+  readMap,
+  removeUnlessUsed,
+} from './firewall-changes.ts';
 import { clientElements, macElement, portElement, portKey, spoofElement } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
 
 const sameLines = (one: readonly string[] | null, other: readonly string[]): boolean =>
   one?.join('\n') === other.join('\n');
 
-/** The chain that the address leads to; '' for something else than a chain, undefined for no element. */
+/**
+ * The chain that the address leads to; '' for something else than a chain, undefined for no element. The map is listed:
+ * to get one element, nft reads the elements of every set of the table.
+ */
 async function chainOf(link: NamespaceLink, direction: Direction, address: string): Promise<string | undefined> {
-  const text = await link.nftRead(`get element ${portKey(direction, address)}`);
-  return text === null ? undefined : (/goto ([a-z]{2}_[a-z0-9]+)/.exec(text)?.[1] ?? '');
+  const elements = (await readMap(link, portMap(direction))) ?? [];
+  const element = elements.find((one) => one.startsWith(`${address} : `));
+  return element === undefined ? undefined : (/goto ([a-z]{2}_[a-z0-9]+)/.exec(element)?.[1] ?? '');
 }
 
 /** Chains that no element and no rule leads to any more go: combinations, then groups that nobody told of. */
@@ -62,7 +74,7 @@ export function admitPort(link: NamespaceLink, port: PortIdentity, groups: reado
       ...clientElements(port).map((element) => `add element ${element}`),
       // A group that this host was not told of yet has no rules, and admits nothing.
       ...groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`),
-      ...sides.flatMap(({ chain, lines, stands }) => (stands ? [] : setChain(chain, lines))),
+      ...sides.flatMap(({ chain, lines }) => setChain(chain, lines)),
       ...sides.flatMap(({ direction, chain, before }) => [
         ...(before === undefined || before === chain ? [] : [`delete element ${portKey(direction, port.address)}`]),
         ...(before === chain ? [] : [`add element ${portElement(direction, port.address, chain)}`]),
@@ -85,11 +97,11 @@ export function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddres
     const chains = await Promise.all(
       keepsAddress ? [] : directions.map((direction) => chainOf(link, direction, port.address)),
     );
-    const elements = [...own, ...keys];
-    const present = await Promise.all(elements.map((element) => link.nftRead(`get element ${element}`)));
-    const removals = elements
-      .filter((_, index) => present[index] !== null)
-      .map((element) => `delete element ${element}`);
+    const present = await Promise.all(own.map((element) => link.nftRead(`get element ${element}`)));
+    const removals = [
+      ...own.filter((_, index) => present[index] !== null),
+      ...keys.filter((_, index) => chains[index] !== undefined),
+    ].map((element) => `delete element ${element}`);
     if (removals.length > 0) await changeFirewall(link, `dismissing ${port.tap}`, removals);
     await removeUnused(link, chains);
   });

@@ -6,10 +6,11 @@
 import { mkdtempSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GroupRule } from '@photoncloud/machines/values/group-rules';
+import type { GroupRule, OpeningPacket } from '@photoncloud/machines/values/group-rules';
 import { inOwnNamespaces, makeTestFolder, nextCall, segmentAsk, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { tcpFlags } from '../packets-for-tests.ts';
+import { deletionsOf } from './flow-review.ts';
 import { addressOf, groupId, GroupVpc, rule, setId, type Sample } from './groups-for-tests.ts';
 
 const [client, web, other] = [11, 12, 13];
@@ -69,6 +70,24 @@ const udpFlow = (from: number, source: number): Flow => ({
     [true, { protocol: 17, ports: [53, source] }],
   ],
   next: { protocol: 17, ports: [source, 53] },
+});
+
+test('few revoked flows are named one by one, many by patterns that fit no other', () => {
+  const flow = (source: number, destinationPort: number, host = 2): OpeningPacket => ({
+    source: `10.0.0.${source}`,
+    destination: `10.0.1.${host}`,
+    protocol: 6,
+    destinationPort,
+  });
+  const [ssh, kept] = [[...Array(100).keys()].map((source) => flow(source, 22)), flow(7, 80)];
+  assert.equal(deletionsOf([...ssh, kept], ssh.slice(0, 1)), [' -s 10.0.0.0 -d 10.0.1.2 -p 6 --dport 22']);
+  assert.equal(deletionsOf(ssh, ssh), [' -d 10.0.1.2']);
+  assert.equal(deletionsOf([...ssh, kept], ssh), [' -d 10.0.1.2 -p 6 --dport 22']);
+  const odd = flow(9, 22, 3);
+  const both = deletionsOf([...ssh, odd, flow(9, 80, 3)], [...ssh, odd]);
+  assert.equal([...both].sort(), [' -d 10.0.1.2', ' -s 10.0.0.9 -p 6 --dport 22']);
+  const toOne = ssh.map((one) => ({ ...one, source: '10.0.0.1', destinationPort: Number(one.source.split('.')[3]) }));
+  assert.equal(deletionsOf([...toOne, kept], toOne), [' -s 10.0.0.1']);
 });
 
 inOwnNamespaces(import.meta.filename, () => {

@@ -56,7 +56,7 @@ export async function reviewFlows({ site, namespace }: FlowPlace, takesAway: boo
           (receiver !== undefined && !admits(judged, receiver, 'ingress', flow))
         );
       });
-      await endFlows(site, namespace, revoked);
+      await endFlows(site, namespace, deletionsOf(flows, revoked));
     } catch (error) {
       policy.unreviewed = true;
       throw error;
@@ -112,25 +112,68 @@ async function listFlows(namespace: string): Promise<readonly OpeningPacket[]> {
   return stdout.split('\n').flatMap((line) => flowOf(line) ?? []);
 }
 
-/** One deletion for all flows between two addresses that differ in the source port alone: one rule judges them all. */
-function deletion({ source, destination, protocol, destinationPort, icmp }: OpeningPacket): string {
-  const port = destinationPort === undefined ? '' : ` --dport ${destinationPort}`;
-  const type = icmp === undefined ? '' : ` --icmp-type ${icmp.type} --icmp-code ${icmp.code}`;
-  return `-D -f ipv4 -s ${source} -d ${destination} -p ${protocol}${port}${type}`;
+type Pattern = (flow: OpeningPacket) => string;
+
+const ends: Readonly<Record<'from' | 'to' | 'service', Pattern>> = {
+  from: ({ source }) => ` -s ${source}`,
+  to: ({ destination }) => ` -d ${destination}`,
+  service: ({ protocol, destinationPort, icmp }) =>
+    ` -p ${protocol}${destinationPort === undefined ? '' : ` --dport ${destinationPort}`}` +
+    (icmp === undefined ? '' : ` --icmp-type ${icmp.type} --icmp-code ${icmp.code}`),
+};
+/** Rules judge all of these alike: only the source port differs. */
+const exact: Pattern = (flow) => ends.from(flow) + ends.to(flow) + ends.service(flow);
+const patterns: readonly Pattern[] = [
+  ends.from,
+  ends.to,
+  (flow) => ends.to(flow) + ends.service(flow),
+  (flow) => ends.from(flow) + ends.service(flow),
+  (flow) => ends.from(flow) + ends.to(flow),
+  exact,
+];
+/** Each deletion looks through the whole table. */
+const exactAtMost = 64;
+
+/**
+ * What conntrack is to delete: exactly the revoked flows; when those are many, patterns that fit
+ * many of them and no other flow of the table.
+ */
+export function deletionsOf(flows: readonly OpeningPacket[], revoked: readonly OpeningPacket[]): readonly string[] {
+  const narrow = new Set(revoked.map(exact));
+  if (narrow.size <= exactAtMost) return [...narrow];
+  const gone = new Set(revoked);
+  const kept = new Set(flows.filter((flow) => !gone.has(flow)).flatMap((flow) => patterns.map((one) => one(flow))));
+  const fits = new Map<string, number>();
+  for (const text of revoked.flatMap((flow) => patterns.map((one) => one(flow))))
+    if (!kept.has(text)) fits.set(text, (fits.get(text) ?? 0) + 1);
+  const best = (flow: OpeningPacket): string =>
+    patterns
+      .map((one) => one(flow))
+      .filter((text) => fits.has(text))
+      .reduce((most, text) => ((fits.get(text) ?? 0) > (fits.get(most) ?? 0) ? text : most), exact(flow));
+  return [...new Set(revoked.map(best))];
 }
 
+const flowFile = (site: DataplaneSite, namespace: string): string => path.join(site.folders.run, `${namespace}.flows`);
+
+/** What a worker that died in a review has left. */
+export const forgetReview = ({ site, namespace }: FlowPlace): Promise<void> =>
+  rm(flowFile(site, namespace), { force: true });
+
 /** The list is a file: conntrack opens its standard input by name, which a socket does not allow. */
-async function endFlows(site: DataplaneSite, namespace: string, flows: readonly OpeningPacket[]): Promise<void> {
-  if (flows.length === 0) return;
-  const file = path.join(site.folders.run, `${namespace}.flows`);
-  const what = `ending ${flows.length} flows of ${namespace} that its security groups no longer admit`;
+async function endFlows(site: DataplaneSite, namespace: string, deletions: readonly string[]): Promise<void> {
+  if (deletions.length === 0) return;
+  const file = flowFile(site, namespace);
+  const what = `ending flows of ${namespace} that its security groups no longer admit`;
   try {
     await mkdir(site.folders.run, { recursive: true });
-    await writeFile(file, [...new Set(flows.map(deletion)), ''].join('\n'));
+    await writeFile(file, deletions.map((one) => `-D -f ipv4${one}\n`).join(''));
     await runProgram({
       program: 'nsenter',
       args: [`--net=/run/netns/${namespace}`, 'conntrack', '-R', file],
       what,
+      timeoutMs: 60_000,
+      outputCapBytes,
       // 1: there was none any more.
       acceptedCodes: [1],
     });

@@ -42,60 +42,59 @@ function setsOf(members: Members): ReadonlyMap<string, readonly string[]> {
   return sets;
 }
 
-/** Lists every element of every set, too, so increments do without. */
-async function listMemberSets(link: NamespaceLink): Promise<readonly string[]> {
-  const names = (await listNames(link, 'set')).filter(isMemberSet);
-  toldPolicy(link).memberSets = new Set(names);
-  return names;
+const listMemberSets = async (link: NamespaceLink): Promise<readonly string[]> =>
+  (await listNames(link, 'set')).filter(isMemberSet);
+
+/** In a VPC of so many members, increments look only into the sets where these addresses are, were or are to be. */
+const manyMembers = 200;
+
+/** @param groups where the addresses are to be, and where they were */
+async function setsToLookAt(
+  link: NamespaceLink,
+  addresses: readonly string[],
+  groups: readonly string[],
+): Promise<readonly string[]> {
+  const told = toldPolicy(link).members;
+  const named = groups.map(memberSet);
+  if (told === undefined || told.size < manyMembers || addresses.length >= manyMembers)
+    return [...new Set([...(await listMemberSets(link)), ...named])];
+  return [...new Set([...addresses.flatMap((address) => told.get(address) ?? []).map(memberSet), ...named])];
 }
 
-/** The sets that addresses may be in. */
-async function standingSets(link: NamespaceLink): Promise<ReadonlySet<string>> {
-  return toldPolicy(link).memberSets ?? new Set(await listMemberSets(link));
-}
-
-/** So many addresses are asked for one by one; more, and the sets are read whole. */
-const fewMembers = 16;
-
-/** Which of the addresses are in the set now. */
-async function among(link: NamespaceLink, name: string, addresses: readonly string[]): Promise<ReadonlySet<string>> {
-  if (addresses.length > fewMembers) {
-    const all = new Set((await readSet(link, name)) ?? []);
-    return new Set(addresses.filter((address) => all.has(address)));
-  }
+/** Name of a set -> which of the addresses are in it now. */
+async function among(
+  link: NamespaceLink,
+  names: readonly string[],
+  addresses: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const sought = new Set(addresses);
   const found = await Promise.all(
-    addresses.map((address) => link.nftRead(`get element inet sg ${name} { ${address} }`)),
+    names.map(async (name) => [name, ((await readSet(link, name)) ?? []).filter((one) => sought.has(one))] as const),
   );
-  return new Set(addresses.filter((_, index) => found[index] !== null));
+  return new Map(found);
 }
 
 /** Puts the addresses into exactly these sets. @returns the sets that one was taken out of */
 async function settle(link: NamespaceLink, members: Members): Promise<readonly string[]> {
   const sets = setsOf(members);
   const addresses = [...members.keys()];
-  const standing = await standingSets(link);
-  const differences = await Promise.all(
-    [...new Set([...standing, ...sets.keys()])].map(async (name) => ({
-      name,
-      ...setDifference(name, sets.get(name) ?? [], [...(await among(link, name, addresses))]),
-    })),
-  );
+  const names = await setsToLookAt(link, addresses, [...members.values()].flat());
+  const differences = [...(await among(link, names, addresses))].map(([name, actual]) => ({
+    name,
+    ...setDifference(name, sets.get(name) ?? [], actual),
+  }));
   // A set without members may have gone with the last rule that named it: to make it again costs nothing.
   const statements = differences.flatMap((one) => one.statements);
   const what = 'setting members of security groups';
   if (statements.length > 0) await changeFirewall(link, what, [...[...sets.keys()].map(addSet), ...statements]);
-  for (const name of sets.keys()) toldPolicy(link).memberSets?.add(name);
   return differences.filter(({ takes }) => takes).map(({ name }) => name);
 }
 
 /** Sets of groups without members go, unless a rule names them. */
 async function removeEmpty(link: NamespaceLink, names: readonly string[]): Promise<void> {
   for (const name of names)
-    if (
-      (await readSet(link, name))?.length === 0 &&
-      (await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]))
-    )
-      toldPolicy(link).memberSets?.delete(name);
+    if ((await readSet(link, name))?.length === 0)
+      await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
 }
 
 export const groupMembersSection: SegmentSection = {
@@ -139,17 +138,16 @@ export const groupMembersSection: SegmentSection = {
     const members = membersIn(wanted);
     const gone = Object.keys(unwanted).filter((address) => !members.has(address));
     const addresses = [...members.keys(), ...gone];
-    const sets = setsOf(members);
-    const standing = addresses.length > fewMembers ? await listMemberSets(link) : await standingSets(link);
-    const names = [...new Set([...standing, ...sets.keys()])];
-    const found = await Promise.all(names.map(async (name) => [name, await among(link, name, addresses)] as const));
-    const groupsOf = (address: string) => found.filter(([, set]) => set.has(address)).map(([name]) => name);
+    const named = [...members.values(), ...membersIn(unwanted).values()].flat();
+    const found = await among(link, await setsToLookAt(link, addresses, named), addresses);
+    const groupsOf = new Map<string, string[]>(addresses.map((address) => [address, []]));
+    for (const [name, list] of found) for (const address of list) groupsOf.get(address)?.push(name);
     const drift = [
       ...[...members]
-        .filter(([address, groups]) => groupsOf(address).sort().join() !== groups.map(memberSet).sort().join())
+        .filter(([address, groups]) => groupsOf.get(address)?.sort().join() !== groups.map(memberSet).sort().join())
         .map(([address]) => `${address} is not in its security groups`),
       ...gone
-        .filter((address) => groupsOf(address).length > 0)
+        .filter((address) => groupsOf.get(address)?.length !== 0)
         .map((address) => `${address} is still in a security group`),
     ];
     return { facts: {}, drift };

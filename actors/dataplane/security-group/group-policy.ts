@@ -12,8 +12,6 @@ export interface ToldPolicy {
   rules: Map<string, readonly GroupRule[]> | undefined;
   /** Address -> ids of the groups of its port. */
   members: Map<string, readonly string[]> | undefined;
-  /** Names of the sets that members may be in, so that a single member need not list them all. */
-  memberSets: Set<string> | undefined;
   /** Address set id -> its CIDRs. */
   addressSets: Map<string, readonly string[]> | undefined;
   /** Flows were not reviewed since something was taken away; true at first, for what an earlier process took away. */
@@ -30,7 +28,6 @@ export function toldPolicy(link: NamespaceLink): ToldPolicy {
   const policy: ToldPolicy = {
     rules: undefined,
     members: undefined,
-    memberSets: undefined,
     addressSets: undefined,
     unreviewed: true,
     inherited: false,

@@ -10,13 +10,13 @@ import {
   changeFirewall,
   inFirewallTurn,
   listNames,
-  readChain,
+  readChains,
   removeUnlessUsed,
 } from '../firewall/firewall-changes.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
 import { checkIdOf, must, parsed } from '../wiring-checks.ts';
-import { reviewFlows } from './flow-review.ts';
+import { forgetReview, reviewFlows } from './flow-review.ts';
 import {
   addSet,
   addressSetName,
@@ -67,12 +67,16 @@ const same = ({ wanted, actual }: ChainChange): boolean => actual?.join('\n') ==
 /** What a chain no longer admits, or no longer in this order. */
 const takes = ({ wanted, actual }: ChainChange): boolean => actual?.some((line) => !wanted.includes(line)) === true;
 
-const readChains = (link: NamespaceLink, wanted: readonly (readonly [string, readonly string[]])[]) =>
-  Promise.all(
-    wanted.map(async ([name, lines]): Promise<ChainChange> => {
-      return { name, wanted: lines, actual: await readChain(link, name) };
-    }),
+async function compared(
+  link: NamespaceLink,
+  wanted: readonly (readonly [string, readonly string[]])[],
+): Promise<readonly ChainChange[]> {
+  const actual = await readChains(
+    link,
+    wanted.map(([name]) => name),
   );
+  return wanted.map(([name, lines], index) => ({ name, wanted: lines, actual: actual[index] ?? null }));
+}
 
 const chainsOf = (id: string, rules: readonly GroupRule[]) =>
   directions.map((direction) => [groupChain(direction, id), groupLines(direction, rules)] as const);
@@ -87,24 +91,25 @@ async function settle(
   stale: readonly string[],
   policy: ToldPolicy,
 ): Promise<boolean> {
-  const changes: ChainChange[] = [];
+  const all = [...groups].flatMap(([id, rules]) => chainsOf(id, rules));
+  const differing = (await compared(link, all)).filter((one) => !same(one));
   for (const [id, rules] of groups) {
-    const chains = (await readChains(link, chainsOf(id, rules))).filter((one) => !same(one));
+    const own = chainsOf(id, rules).map(([name]) => name);
+    const chains = differing.filter(({ name }) => own.includes(name));
     if (chains.length > 0)
       await changeFirewall(link, `setting the rules of ${id}`, [
         ...setsIn(chains.flatMap(({ wanted }) => wanted)).map(addSet),
         ...chains.flatMap(({ name, wanted }) => setChain(name, wanted)),
       ]);
-    changes.push(...chains);
   }
   const empty = stale.map((name) => [name, []] as const);
-  for (const chain of await readChains(link, empty)) {
-    if (chain.actual === null) continue;
+  const emptied = (await compared(link, empty)).filter(({ actual }) => actual !== null);
+  for (const { name } of emptied) {
     // A port may still have the group: then the chain stays, and admits nothing.
-    await changeFirewall(link, `emptying ${chain.name}`, [`flush chain inet sg ${chain.name}`]);
-    await removeUnlessUsed(link, `removing ${chain.name}`, removeChain(chain.name));
-    changes.push(chain);
+    await changeFirewall(link, `emptying ${name}`, [`flush chain inet sg ${name}`]);
+    await removeUnlessUsed(link, `removing ${name}`, removeChain(name));
   }
+  const changes = [...differing, ...emptied];
   for (const name of setsIn(changes.flatMap(({ actual }) => actual ?? [])))
     if (!isNamed(name, policy)) await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
   return changes.some(takes);
@@ -152,20 +157,30 @@ export const securityGroupsSection: SegmentSection = {
 
   read: async (place, wanted, unwanted) => {
     const link = await linkInto(place);
-    const differs = await Promise.all(
-      [...groupsIn(wanted)].map(async ([id, rules]) =>
-        (await readChains(link, chainsOf(id, rules))).every(same) ? [] : [`the rules of ${id} are not as wanted`],
+    const groups = groupsIn(wanted);
+    const [asWanted, unlike] = await Promise.all([
+      compared(
+        link,
+        [...groups].flatMap(([id, rules]) => chainsOf(id, rules)),
       ),
-    );
-    const left = await Promise.all(
-      Object.keys(unwanted).map(async (id) => {
-        const chains = await Promise.all(groupChains(id).map((name) => readChain(link, name)));
-        return chains.every((lines) => (lines ?? []).length === 0) ? [] : [`still rules of ${id}`];
-      }),
-    );
-    return { facts: {}, drift: [...differs.flat(), ...left.flat()] };
+      compared(
+        link,
+        Object.keys(unwanted).flatMap((id) => chainsOf(id, [])),
+      ),
+    ]);
+    const differing = new Set(asWanted.filter((one) => !same(one)).map(({ name }) => name));
+    const filled = new Set(unlike.filter(({ actual }) => (actual ?? []).length > 0).map(({ name }) => name));
+    const drift = [
+      ...[...groups.keys()]
+        .filter((id) => groupChains(id).some((name) => differing.has(name)))
+        .map((id) => `the rules of ${id} are not as wanted`),
+      ...Object.keys(unwanted)
+        .filter((id) => groupChains(id).some((name) => filled.has(name)))
+        .map((id) => `still rules of ${id}`),
+    ];
+    return { facts: {}, drift };
   },
 
-  // The namespace takes them along.
-  remove: async () => {},
+  // Chains and sets go with the namespace.
+  remove: forgetReview,
 };
