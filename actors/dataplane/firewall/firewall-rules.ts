@@ -12,8 +12,8 @@
  *
  * Guests reach what is declared: ports, gateways, DHCP (docs/threats.md#t43). Packets to the addresses between hosts,
  * 169.254.64.0/24, are dropped before routing: the kernel would ask on vx0 for each that nobody has, and all namespaces
- * of a host share the room for such questions. Undeclared addresses of subnets end in the policy of chain `ingress`,
- * which also comes before the kernel asks for them. Answers to a host that asked a guest pass.
+ * of a host share the room for such questions. Undeclared addresses of subnets end in chain `ingress`, which
+ * also comes before the kernel asks for them. Answers to a host that asked a guest pass.
  *
  * Security groups are two chains that every forwarded packet meets: `egress` on the host of its sender, then `ingress`
  * on that of its receiver. They are separate because nft checks, at each change, every way that a packet can take: with
@@ -52,6 +52,10 @@ table bridge port {
 }
 `;
 
+/**
+ * The chains end in a rule that drops, although that is their policy, too: while a transaction replaces the table, the
+ * kernel takes away the old chains before it gives a new one its policy.
+ */
 const groupTable = `
 table inet sg {
   map egress_ports { type ipv4_addr : verdict; }
@@ -68,6 +72,7 @@ table inet sg {
     ct state invalid drop
     iifname "vx0" accept
     ip saddr vmap @egress_ports
+    drop
   }
   chain ingress {
     type filter hook forward priority 0; policy drop;
@@ -75,6 +80,7 @@ table inet sg {
     iifname "vx0" ip saddr 169.254.64.0/24 jump platform
     ip daddr vmap @ingress_ports
     oifname "vx0" accept
+    drop
   }
   chain platform {
     tcp dport 80 accept
