@@ -66,7 +66,9 @@ async function attack(witness: Witness, { crowd, count, forMs }: Crowd): Promise
 
 const cell = (value: number | null, unit: string): string =>
   value === null || Number.isNaN(value) ? '-' : `${value.toFixed(0)} ${unit}`.trimEnd();
-const holds = ({ under, allowed }: Figure): boolean => Number.isNaN(under) || under <= allowed;
+const isMissed = ({ under, allowed }: Figure): boolean => under > allowed;
+const verdict = (figure: Figure): string =>
+  Number.isNaN(figure.under) ? 'not known' : isMissed(figure) ? 'MISSED' : 'holds';
 
 const table = (results: readonly (readonly [Attack, readonly Figure[]])[]): string =>
   aligned([
@@ -78,7 +80,7 @@ const table = (results: readonly (readonly [Attack, readonly Figure[]])[]): stri
         cell(figure.calm, figure.unit),
         cell(figure.under, figure.unit),
         cell(figure.allowed, figure.unit),
-        holds(figure) ? 'holds' : 'MISSED',
+        verdict(figure),
       ]),
     ),
   ]);
@@ -97,7 +99,7 @@ async function judge(prefix: string): Promise<number> {
   console.log(`\n${table(results)}`);
   operator.close();
   modest.close();
-  const missed = results.flatMap(([, figures]) => figures).filter((figure) => !holds(figure));
+  const missed = results.flatMap(([, figures]) => figures).filter(isMissed);
   return missed.length > 0 ? 1 : 0;
 }
 
