@@ -4,7 +4,7 @@
  * as a delay of those who suffer.
  */
 import { Agent } from 'node:https';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect } from 'node:tls';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
@@ -29,7 +29,6 @@ export interface CrowdPlan {
 export type Deeds = Readonly<Record<string, number>>;
 
 const network = 'front';
-const connectsAtOnce = 128;
 const callsAtOnce = 16;
 
 /** Does the same in so many lanes at once until the time is over. */
@@ -79,35 +78,19 @@ async function readers({ address, count, forMs }: CrowdPlan): Promise<Deeds> {
   return { answered, refused };
 }
 
-/** Opens so many TLS connections, asks nothing and keeps them. */
+/** Begins so many TLS connections at once, asks nothing and keeps those that it gets. */
 async function idlers({ address, count, forMs }: CrowdPlan): Promise<Deeds> {
   const [host = '', listenPort = ''] = address.split(':');
-  const sockets = new Set<TLSSocket>();
-  const endMs = performance.now() + forMs;
-  let [begun, opened, most] = [0, 0, 0];
-  await lanes(connectsAtOnce, endMs, async () => {
-    if (begun >= count) return pause(100);
-    begun += 1;
-    const socket = connect({ host, port: Number(listenPort) });
-    const settled = new Promise<void>((resolve) => {
-      socket.once('secureConnect', () => {
-        opened += 1;
-        sockets.add(socket);
-        most = Math.max(most, sockets.size);
-        resolve();
-      });
-      socket.on('error', () => undefined);
-      socket.once('close', () => {
-        sockets.delete(socket);
-        resolve();
-      });
-    });
-    await Promise.race([settled, pause(10_000, undefined, { ref: false })]);
-    return undefined;
-  });
-  const open = sockets.size;
+  let [shaken, failed] = [0, 0];
+  const sockets = Array.from({ length: count }, () =>
+    connect({ host, port: Number(listenPort) })
+      .once('secureConnect', () => (shaken += 1))
+      .on('error', () => (failed += 1)),
+  );
+  await pause(forMs);
+  const open = sockets.filter((socket) => !socket.connecting && !socket.destroyed).length;
   for (const socket of sockets) socket.destroy();
-  return { begun, opened, most, open };
+  return { begun: count, shaken, failed, open };
 }
 
 /** One session asks for all schemas at its rate; so many others ask for them, too, and do not read the answers. */
@@ -117,7 +100,7 @@ async function askers(plan: CrowdPlan): Promise<Deeds> {
   const silent = await rawSessions(plan, plan.count, endMs);
   for (const { socket } of silent) socket.pause();
   const reader = await sessionOf(plan);
-  let [asked, answered] = [0, 0];
+  let [asked, answered, refused] = [0, 0, 0];
   const timer = setInterval(() => {
     for (const client of silent) {
       // What the server does not read fills the buffers of the kernel; no more is kept here.
@@ -127,14 +110,16 @@ async function askers(plan: CrowdPlan): Promise<Deeds> {
     }
   }, everyMs);
   await lanes(defaultApiLimits.maxInFlight / 2, endMs, async () => {
-    await patiently(() => reader.call('rpc.discover', {})).catch(() => undefined);
-    answered += 1;
+    await patiently(() => reader.call('rpc.discover', {})).then(
+      () => (answered += 1),
+      () => (refused += 1),
+    );
   });
   clearInterval(timer);
   const open = openOf(silent);
   reader.close();
   for (const { socket } of silent) socket.terminate();
-  return { answered, asked, open };
+  return { answered, refused, asked, open };
 }
 
 /** Creates so many ports of its tenant, for watchers. They stay. */
@@ -167,19 +152,21 @@ async function watchers(plan: CrowdPlan): Promise<Deeds> {
       client.send(JSON.stringify({ jsonrpc: '2.0', id, method: 'watch.open', params: {} }));
     }
   }
-  let changed = 0;
+  let [changed, refused] = [0, 0];
   await lanes(callsAtOnce, endMs, async (lane) => {
     const id = `port/${plan.tenant}/c${lane}`;
     for (const verb of ['create', 'delete']) {
       const params = verb === 'create' ? { network } : {};
-      await patiently(() => command(changer, verb, id, params)).catch(() => undefined);
-      changed += 1;
+      await patiently(() => command(changer, verb, id, params)).then(
+        () => (changed += 1),
+        () => (refused += 1),
+      );
     }
   });
   const open = openOf(clients);
   changer.close();
   for (const { socket } of clients) socket.terminate();
-  return { sessions: clients.length, open, changed };
+  return { sessions: clients.length, open, changed, refused };
 }
 
 /** Asks for so many secrets. */
@@ -204,15 +191,16 @@ async function ticketers(plan: CrowdPlan): Promise<Deeds> {
 
 /** Tries so many wrong tokens. */
 async function guessers(plan: CrowdPlan): Promise<Deeds> {
-  let tried = 0;
-  await times(plan, async () => {
-    tried += 1;
+  const refused = await times(plan, async () => {
     const client = new RawClient(`wss://${plan.address}/api`, { authorization: 'Bearer wrong' });
-    await client.open().catch(() => undefined);
+    const isRefused = await client.open().then(
+      () => false,
+      () => true,
+    );
     client.socket.terminate();
-    return false;
+    return isRefused;
   });
-  return { tried };
+  return { refused };
 }
 
 /** Does it `count` times, some at once, unless the time is over. @returns how often it succeeded */

@@ -52,7 +52,10 @@ export async function patiently<Result>(work: () => Promise<Result>, withinMs = 
   }
 }
 
-/** @param given `{"token"}` or `{"secret"}` @returns the cookie of the browser session @throws Error when it is refused */
+/**
+ * @param given `{"token"}` or `{"secret"}`
+ * @returns the cookie of the browser session @throws Error when it is refused
+ */
 export async function logIn(address: string, given: object): Promise<string> {
   const { status, headers } = await ask(`https://${address}/api/session`, { method: 'POST', body: given });
   if (status !== 204) throw new Error(`the login was answered ${status}`);

@@ -4,8 +4,8 @@
  * attack, and what is allowed; status 1 when one is missed. With texts only the attacks whose names contain one.
  * `npm run campaign -- attacks` runs it.
  *
- * Crowds and witnesses run in the network namespace of a worker, from where the controller's TLS port can be reached. So
- * this program starts itself there, with `--inside PREFIX`, once the cluster is up.
+ * Crowds and witnesses run in the network namespace of a worker, from where the controller's TLS port can be reached.
+ * So this program starts itself there, with `--inside PREFIX`, once the cluster is up.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

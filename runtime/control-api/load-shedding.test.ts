@@ -106,7 +106,7 @@ test('what a client asks that does not read its answers waits; when it reads, al
   });
 });
 
-/** Whoever asks whether a scope is among these waits a little; counts how often that was in one turn of the event loop. */
+/** Each question whether a scope is among these takes a moment; counts the most of one turn of the event loop. */
 class SlowScopes extends Array<string> {
   most = 0;
   #now = 0;
