@@ -122,20 +122,24 @@ async function askers(plan: CrowdPlan): Promise<Deeds> {
   return { answered, refused, asked, open };
 }
 
-/** Creates so many ports of its tenant, for watchers. They stay. */
+/** Creates so many ports of its tenant, for watchers. They stay; those that are there already are refused. */
 async function makers(plan: CrowdPlan): Promise<Deeds> {
   const clients: PhotonClient[] = [];
   while (clients.length < 8) clients.push(await sessionOf(plan));
-  let made = 0;
+  let [begun, made, refused] = [0, 0, 0];
   const lane = async (client: PhotonClient): Promise<void> => {
-    while (made < plan.count) {
-      const name = `w${(made += 1)}`;
-      await patiently(() => command(client, 'create', `port/${plan.tenant}/${name}`, { network }));
+    while (begun < plan.count) {
+      begun += 1;
+      const id = `port/${plan.tenant}/w${begun}`;
+      await patiently(() => command(client, 'create', id, { network })).then(
+        () => (made += 1),
+        () => (refused += 1),
+      );
     }
   };
   await Promise.all([...clients, ...clients, ...clients].map(lane));
   for (const client of clients) client.close();
-  return { made };
+  return { made, refused };
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
  * `attacks-main.ts [TEXT...]`: one tenant, or strangers, attack a cluster of processes (a store, a controller, two
  * workers) as in docs/threats.md, and others measure meanwhile. Prints for each figure what it was in calm, under the
- * attack, and what is allowed; status 1 when one is missed. With texts only the attacks whose names contain one.
- * `npm run campaign -- attacks` runs it.
+ * attack, and what is allowed; status 1 when one is missed. With texts only the attacks whose names contain one, in
+ * their order. `npm run campaign -- attacks` runs it.
  *
  * Crowds and witnesses run in the network namespace of a worker, from where the controller's TLS port can be reached.
  * So this program starts itself there, with `--inside PREFIX`, once the cluster is up.
@@ -91,7 +91,8 @@ async function judge(prefix: string): Promise<number> {
   const [operator, modest] = [await witness.session('operator'), await witness.session('modest')];
   const stage: Stage = { witness, operator, modest, attack: (crowd) => attack(witness, crowd) };
   const results: [Attack, readonly Figure[]][] = [];
-  for (const one of attacks.filter(({ name }) => texts.length === 0 || texts.some((part) => name.includes(part)))) {
+  const wanted = texts.flatMap((part) => attacks.filter(({ name }) => name.includes(part)));
+  for (const one of texts.length === 0 ? attacks : wanted) {
     console.log(one.name);
     const failed = (error: unknown): Figure[] => [{ name: String(error), unit: '', calm: 0, under: 1, allowed: 0 }];
     results.push([one, await one.run(stage).catch(failed)]);
