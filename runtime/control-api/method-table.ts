@@ -56,6 +56,8 @@ export interface Caller {
   maySend(): boolean;
   /** Takes more tokens of the rate of reads: for what costs more than one of them. Never refuses. */
   charge(tokens: number): void;
+  /** Does what takes long in a turn of its scope (work-turns.ts): now, or later. */
+  inTurn(task: () => void): void;
   /** For something of this session that holds memory. */
   hold(): HeldBytes;
 }
