@@ -128,7 +128,7 @@ export function ActorList(props: { feed: InspectorFeed }) {
   });
   return (
     <div class={asOf === null ? 'app' : 'app stale'}>
-      <PageBar health={health} keys={keys}>
+      <PageBar feed={props.feed} keys={keys}>
         <span class="muted">
           {synced ? `${shown.length} of ${rows.length} actors` : 'loading actors'}
           {asOf !== null && <span class="as-of"> as of {timeText(asOf)}</span>}
@@ -224,7 +224,7 @@ function Rows(props: {
   scroller: { current: HTMLDivElement | null };
   synced: boolean;
 }) {
-  const now = useNow();
+  const now = useNow(props.feed);
   const meanings = useMeanings();
   const [view, setView] = useState({ top: 0, height: 800 });
   const measureView = (): void => {

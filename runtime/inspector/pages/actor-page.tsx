@@ -43,7 +43,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const [live, follower] = useActor(feed, id);
   const past = usePast(feed, id, version);
   const chart = useChart(id.split('/')[0] ?? '');
-  const now = useNow();
+  const now = useNow(feed);
   const [tab, setTab] = useState<Tab>('chart');
   const [picked, setPicked] = useState<string | null>(null);
   const rows = useMemo(() => live.history.toReversed().flatMap((piece) => piece.rows), [live.history]);
@@ -71,7 +71,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   const meaning = meaningOfState(shown.state, meanings);
   const hold = version === null && !live.gone ? (live.detail?.hold ?? null) : null;
   const bar = (
-    <PageBar health={health} keys={keys}>
+    <PageBar feed={feed} keys={keys}>
       <h1 class="path" title={id}>
         {id}
       </h1>

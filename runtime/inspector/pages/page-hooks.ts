@@ -4,15 +4,15 @@ import type { Chart } from '../chart-ir.ts';
 import type { ChartMeanings } from '../state-meaning.ts';
 import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
 
-/** The current time, refreshed every second while the page is visible. */
-export function useNow(): number {
-  const [now, setNow] = useState(Date.now());
+/** The time of the cluster, refreshed every second while the page is visible. */
+export function useNow(feed: InspectorFeed): number {
+  const [now, setNow] = useState(feed.now());
   useEffect(() => {
     const timer = setInterval(() => {
-      if (document.visibilityState === 'visible') setNow(Date.now());
+      if (document.visibilityState === 'visible') setNow(feed.now());
     }, 1000);
     return () => clearInterval(timer);
-  }, []);
+  }, [feed]);
   return now;
 }
 
