@@ -222,6 +222,56 @@ const untold = (page: Page, selector: string): Promise<string[]> =>
     }),
   );
 
+check('at 800x600 pinned actors of one name differ by their host, and names of states are whole', async (place) => {
+  const { page, url } = place;
+  await page.setViewportSize({ width: 800, height: 600 });
+  await page.goto(`${url}?search=binding-2`);
+  await page.locator('.line', { hasText: 'binding-2' }).first().waitFor();
+  const names = await page.locator('.line .name').allInnerTexts();
+  assert.ok(
+    names.every((name) => /^binding-2\d*@w\d$/.test(name)),
+    names.join(),
+  );
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.lit').waitFor();
+  await page.keyboard.press('t');
+  await page.locator('tr[aria-current=true]').waitFor();
+  const broken = await page
+    .locator('.grid td:first-child strong')
+    .evaluateAll((all) => all.flatMap((name) => ((name as HTMLElement).offsetHeight > 30 ? [name.textContent] : [])));
+  assert.equal(broken, []);
+});
+
+check('the current state stays in sight when the window becomes smaller', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('[data-state="running.healthy"].lit').waitFor();
+  await page.setViewportSize({ width: 800, height: 600 });
+  await page.waitForFunction("document.querySelector('.canvas').clientWidth < 600");
+  await page.waitForTimeout(200);
+  assert.ok(await visible(page, '.lit .title'));
+});
+
+check('a link to a step shows its details, not only its first line', async ({ page, url }) => {
+  await page.setViewportSize({ width: 1400, height: 600 });
+  await page.goto(`${url}/a/job/acme/web-1/2?steps=9`);
+  await page.locator('.entry[aria-current=true] .detail').waitFor();
+  await page.waitForTimeout(200);
+  const inSight = await page
+    .locator('.entry[aria-current=true] .detail h3')
+    .first()
+    .evaluate((title) => {
+      const list = (title.closest('.history') as Element).getBoundingClientRect();
+      return title.getBoundingClientRect().bottom <= list.bottom;
+    });
+  assert.ok(inSight);
+});
+
+check('what a state means is known before its chart is drawn', async ({ page, url }) => {
+  await page.route('**/charts/job.json', () => undefined);
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.bar .badge.steady', { hasText: 'running.healthy' }).waitFor();
+});
+
 const meanings = ['steady', 'changing', 'retrying', 'failed', 'ended'];
 
 check('meanings of states differ by sign and by frame, not by colour alone', async ({ page, url }) => {

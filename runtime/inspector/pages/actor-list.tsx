@@ -225,7 +225,7 @@ function Rows(props: {
   synced: boolean;
 }) {
   const now = useNow(props.feed);
-  const meanings = useMeanings();
+  const meanings = useMeanings(props.feed);
   const [view, setView] = useState({ top: 0, height: 800 });
   const measureView = (): void => {
     const element = props.scroller.current;
@@ -298,7 +298,10 @@ function Row(props: {
         <span class="kind">
           {kind} / {scope} /{' '}
         </span>
-        <span class="name">{name.split('@')[0]}</span>
+        <span class="name">
+          {name.split('@')[0]}
+          {hostOf(row.id) !== '' && <span class="at-host">@{hostOf(row.id)}</span>}
+        </span>
       </span>
       <span title={reason === null ? row.stateName : `${row.stateName}: ${reason}`}>
         <span class={`state-name ${meaning}`}>

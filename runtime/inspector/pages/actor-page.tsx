@@ -6,7 +6,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { stateText, takenTransitions } from '../chart-trace.ts';
-import { meaningOfState, meaningsOf, type ChartMeanings, type Meaning } from '../state-meaning.ts';
+import { meaningOfState, type ChartMeanings, type Meaning } from '../state-meaning.ts';
 import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
@@ -17,7 +17,7 @@ import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
 import type { HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
 import { MissingActor } from './missing-actor.tsx';
-import { useChart, useHealth, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
+import { useChart, useHealth, useMeanings, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
 import { MeaningSign, PageBar, pageTitle, staleSince } from './page-frame.tsx';
 import { actorPath, goTo, routeOf } from './page-route.ts';
 import { reasonOf } from './shown-reason.ts';
@@ -37,14 +37,17 @@ const keys = [
 
 type Tab = 'chart' | 'table' | 'raw';
 
+const noMeanings: ChartMeanings = {};
+
 export function ActorPage(props: { feed: InspectorFeed; id: string; version: number | null }) {
   const { feed, id, version } = props;
   const health = useHealth(feed);
   const [live, follower] = useActor(feed, id);
   const past = usePast(feed, id, version);
-  const chart = useChart(id.split('/')[0] ?? '');
+  const kind = id.split('/')[0] ?? '';
+  const chart = useChart(feed, kind);
   const now = useNow(feed);
-  const [tab, setTab] = useState<Tab>('chart');
+  const [tab, setTab] = useTab();
   const [picked, setPicked] = useState<string | null>(null);
   const rows = useMemo(() => live.history.toReversed().flatMap((piece) => piece.rows), [live.history]);
   const [open, toggle] = useOpen(rows, version);
@@ -62,12 +65,9 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   useStepKeys({ version, rows, history: live.history, choose, onOlder: (piece) => follower?.readOlder(piece) });
   useKeys({
     Enter: () => toggle(version === null ? undefined : mainKey(rows, version)),
-    c: () => setTab('chart'),
-    t: () => setTab('table'),
-    r: () => setTab('raw'),
     '/': () => goTo('/'),
   });
-  const meanings = useMemo(() => (chart.state === 'ready' ? meaningsOf(chart.value.chart) : {}), [chart]);
+  const meanings = useMeanings(feed)[kind] ?? noMeanings;
   const meaning = meaningOfState(shown.state, meanings);
   const hold = version === null && !live.gone ? (live.detail?.hold ?? null) : null;
   const bar = (
@@ -83,7 +83,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
     return (
       <div class="app">
         {bar}
-        <MissingActor id={id} />
+        <MissingActor feed={feed} id={id} />
       </div>
     );
   return (
@@ -114,6 +114,12 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
       </main>
     </div>
   );
+}
+
+function useTab(): readonly [Tab, (tab: Tab) => void] {
+  const [tab, setTab] = useState<Tab>('chart');
+  useKeys({ c: () => setTab('chart'), t: () => setTab('table'), r: () => setTab('raw') });
+  return [tab, setTab];
 }
 
 function useTitle(id: string, version: number | null, word: string, isStale: boolean): void {

@@ -70,7 +70,7 @@ function ThemeSwitch() {
   }, [theme]);
   const next = themes[(themes.findIndex((name) => name === theme) + 1) % themes.length] ?? 'auto';
   return (
-    <button onClick={() => setTheme(next)} title={`Switch to ${next}`}>
+    <button onClick={() => setTheme(next)} title={`Colours: ${theme}; switch to ${next}`}>
       {theme}
     </button>
   );
