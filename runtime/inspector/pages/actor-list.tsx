@@ -298,10 +298,8 @@ function Row(props: {
         <span class="kind">
           {kind} / {scope} /{' '}
         </span>
-        <span class="name">
-          {name.split('@')[0]}
-          {hostOf(row.id) !== '' && <span class="at-host">@{hostOf(row.id)}</span>}
-        </span>
+        <span class="name">{name.split('@')[0]}</span>
+        {hostOf(row.id) !== '' && <span class="at-host">@{hostOf(row.id)}</span>}
       </span>
       <span title={reason === null ? row.stateName : `${row.stateName}: ${reason}`}>
         <span class={`state-name ${meaning}`}>
