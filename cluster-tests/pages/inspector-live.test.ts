@@ -317,6 +317,21 @@ check('a page whose server is gone says at once that it is not live, and since w
   await page.context().close();
 });
 
+check('a page whose session has ended says how to go on, and nothing that would not help', async (place) => {
+  const { page } = await openedPage(place);
+  await page.goto(`${place.served.httpUrl}/a/${actor}`);
+  await page.locator('.entry').first().waitFor();
+  await page.context().clearCookies();
+  const { listenPort } = place.served;
+  await place.served.stop();
+  place.served = await serve(place, listenPort);
+  await page.getByText(/Open a new link to go on.*photon open/).waitFor();
+  await page.getByText('✕ ended').waitFor();
+  await page.waitForTimeout(300);
+  assert.is(await page.getByText(/reload/i).count(), 0);
+  await page.context().close();
+});
+
 check('the page of an actor that is not there says so, and opens it when it is created', async (place) => {
   const { page, problems } = await openedPage(place);
   await page.goto(`${place.served.httpUrl}/a/job/acme/later`);

@@ -144,9 +144,9 @@ export function ActorList(props: { feed: InspectorFeed }) {
           <span class="number">version</span>
           <span class="number">changed</span>
         </div>
-        {refused !== null && (
+        {refused !== null && health.state !== 'refused' && (
           <p class="notice failure" role="alert">
-            ✕ The list is not kept up to date: {refused} Reload the page.
+            ✕ The list is no longer updated; reload the page. ({refused})
           </p>
         )}
         <Rows feed={props.feed} rows={shown} all={rows.length} {...{ selected, scroller, synced }} />

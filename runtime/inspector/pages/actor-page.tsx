@@ -14,7 +14,7 @@ import { ConditionPanel, ReasonPanel } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView, mainKey } from './history-view.tsx';
 import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
-import type { HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
+import type { FeedHealth, HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
 import { MissingActor } from './missing-actor.tsx';
 import { useChart, useHealth, useMeanings, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
@@ -97,7 +97,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
         <aside class="side" aria-label="State and history">
           <div class="panels">
             {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
-            <Facts {...{ live, past, version, meaning, now, asOf, step: shown.row }}>
+            <Facts {...{ live, health, past, version, meaning, now, asOf, step: shown.row }}>
               {chart.state === 'ready' && (
                 <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} meanings={meanings} />
               )}
@@ -165,6 +165,7 @@ function useStepKeys(at: {
 /** What the record says at the version shown: why it is where it is, what it waits for, its conditions. */
 function Facts(props: {
   live: LiveActor;
+  health: FeedHealth;
   past: Loaded<PastActor> | undefined;
   version: number | null;
   meaning: Meaning;
@@ -173,13 +174,14 @@ function Facts(props: {
   step: HistoryRow | undefined;
   children: ComponentChildren;
 }) {
-  const { live, past, version, meaning, now, asOf, step } = props;
+  const { live, health, past, version, meaning, now, asOf, step } = props;
   const atPast = past?.state === 'ready' && past.value.version === version ? past.value.status : null;
   const status = version === null ? (live.detail?.status ?? null) : atPast;
   const reason = reasonOf(status, meaning, step);
   return (
     <>
-      {live.failure !== null && (
+      {/* Of a session that has ended, the banner says what to do. */}
+      {live.failure !== null && health.state !== 'refused' && (
         <p class="panel failure" role="alert">
           ✕ {live.failure}
         </p>
