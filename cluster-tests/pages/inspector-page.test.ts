@@ -153,7 +153,10 @@ check('the page of a held actor says who holds it, why, and what to do', async (
   const panel = page.getByLabel('Held');
   await page.getByLabel('Waiting for').getByText('an operator').waitFor();
   await panel.getByText('photon actor redrive job/acme/web-1 --reason WHY').waitFor();
-  await page.getByLabel('Dead letters').getByText('slot.plugged').waitFor();
+  const deadLetter = page.getByLabel('Dead letters').getByText('slot.plugged');
+  await deadLetter.waitFor();
+  const ends = await page.locator('.panels').evaluate((panels) => panels.getBoundingClientRect().bottom);
+  assert.ok(((await deadLetter.boundingBox())?.y ?? Infinity) < ends, 'it is seen without scrolling');
   await page.locator('.entry.dropped', { hasText: 'a dead letter now' }).waitFor();
   await page.goto(`${url}/a/job/acme/web-1?held=paused`);
   await panel.getByText('by ann').waitFor();

@@ -187,6 +187,7 @@ function Facts(props: {
         </p>
       )}
       <ReasonPanel reason={reason} meaning={meaning} />
+      {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
       {props.children}
       {version === null && live.detail !== null && (
         <NowPanel {...{ now, asOf }} detail={live.detail} gone={live.gone} />
@@ -194,7 +195,6 @@ function Facts(props: {
       {(version !== null || !live.gone) && (
         <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
       )}
-      {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
     </>
   );
 }
