@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
@@ -31,7 +31,7 @@ export interface ApiPorts {
   readonly ask: (command: Command) => Promise<Reply>;
   /** Reads what an object prints on its node, as text. @throws PhotonError fault `peer_unreachable` and alike */
   readonly readOutput: (place: OutputPlace) => Promise<string>;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly log: Log;
   readonly limits: ApiLimits;
   readonly hub: WatchHub;
