@@ -124,6 +124,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
       log,
       title: `photoncloud ${folder.config.cluster}`,
       scopeWord: 'tenant',
+      ahead: true,
     }),
   });
   return api;

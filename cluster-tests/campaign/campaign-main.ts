@@ -57,6 +57,7 @@ const real: readonly Leg[] = [
     argv: ['cluster-tests/cluster/faults-store.test.ts'],
     environment: { PHOTON_FAULT_ROUNDS: '3' },
   },
+  { name: 'attacks', argv: ['cluster-tests/cluster/attacks-main.ts'] },
 ];
 
 const isWanted = ({ name }: Leg): boolean => texts.length === 0 || texts.some((text) => name.includes(text));

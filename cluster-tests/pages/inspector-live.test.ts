@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vmDefinition } from '@photoncloud/actors/vm/vm-actor';
 import { ended, held as placed, spec } from '@photoncloud/machines/vm/vm-rows-for-tests';
+import type { SharedClock } from '@photoncloud/runtime/contract/clock';
 import { reject } from '@photoncloud/runtime/contract/errors';
 import type { HistoryEntry, StoredActor } from '@photoncloud/runtime/contract/journal';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
-import { startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
+import { startTestApi, testClock, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
 import { hotHistorian } from '@photoncloud/runtime/control-api/history-methods';
 import { MemoryStore } from '@photoncloud/runtime/control-api/store-for-tests';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
@@ -35,7 +36,7 @@ const cookieKey = Buffer.alloc(32, 7);
 
 const registry = { kinds: new Map([...sampleRegistry.kinds, ['vm', vmDefinition] as const]) };
 
-function serve(place: Place, listenPort?: number): Promise<TestApi> {
+function serve(place: Place, listenPort?: number, clock?: SharedClock): Promise<TestApi> {
   const routes = createInspectorRoutes({
     registry,
     cacheFolder: join(place.folder, 'cache'),
@@ -44,7 +45,7 @@ function serve(place: Place, listenPort?: number): Promise<TestApi> {
     scopeWord: 'tenant',
   });
   const historian = historianOf(place.store);
-  const more = { registry, routes, cookieKey, historian };
+  const more = { registry, routes, cookieKey, historian, ...(clock === undefined ? {} : { clock }) };
   return startTestApi({ store: place.store, more, ...(listenPort === undefined ? {} : { listenPort }) });
 }
 
@@ -305,9 +306,29 @@ check('a page whose server is gone says at once that it is not live, and since w
   await page.getByText(/of \d+ actors/).waitFor();
   await place.served.stop();
   await page.getByText(/actors as of \d\d:\d\d:\d\d UTC/).waitFor({ timeout: 2_000 });
+  await page.locator('.line', { hasText: 'm-3' }).first().click();
+  await page.getByText('The chart of mesh is loaded as soon as the server answers.').waitFor();
+  await page.getByText('not read yet').waitFor();
   place.served = await serve(place, listenPort);
   await page.getByText('● live').waitFor();
+  await page.locator('svg .leaf').first().waitFor();
+  await page.locator('.entry').first().waitFor();
   assert.equal(problems, []);
+  await page.context().close();
+});
+
+check('a page whose session has ended says how to go on, and nothing that would not help', async (place) => {
+  const { page } = await openedPage(place);
+  await page.goto(`${place.served.httpUrl}/a/${actor}`);
+  await page.locator('.entry').first().waitFor();
+  await page.context().clearCookies();
+  const { listenPort } = place.served;
+  await place.served.stop();
+  place.served = await serve(place, listenPort);
+  await page.getByText(/Open a new link to go on.*photon open/).waitFor();
+  await page.getByText('✕ ended').waitFor();
+  await page.waitForTimeout(300);
+  assert.is(await page.getByText(/reload/i).count(), 0);
   await page.context().close();
 });
 
@@ -323,6 +344,19 @@ check('the page of an actor that is not there says so, and opens it when it is c
   await page.getByText('There is no kind jab; there are hostile, job, mesh, vm.').waitFor();
   assert.equal(problems, []);
   await page.context().close();
+});
+
+check("ages are right though the viewer's clock is hours off", async (place) => {
+  const behindMs = 3 * 3_600_000;
+  const clock = { ...testClock, sharedMs: () => Date.now() - behindMs };
+  const own = await serve(place, undefined, clock);
+  place.store.put('job/acme/aged', 'stopped', 1, 'live', { at: clock.sharedMs() - 5 * 60_000 - 20_000 });
+  const { page, problems } = await openedPage({ ...place, served: own });
+  await page.goto(`${own.httpUrl}/a/job/acme/aged`);
+  await page.locator('.entry', { hasText: 'job.poke' }).getByText('5 min ago').waitFor();
+  assert.equal(problems, []);
+  await page.context().close();
+  await own.stop();
 });
 
 check("another tenant's actor is not found", async (place) => {

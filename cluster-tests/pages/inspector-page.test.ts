@@ -153,7 +153,10 @@ check('the page of a held actor says who holds it, why, and what to do', async (
   const panel = page.getByLabel('Held');
   await page.getByLabel('Waiting for').getByText('an operator').waitFor();
   await panel.getByText('photon actor redrive job/acme/web-1 --reason WHY').waitFor();
-  await page.getByLabel('Dead letters').getByText('slot.plugged').waitFor();
+  const deadLetter = page.getByLabel('Dead letters').getByText('slot.plugged');
+  await deadLetter.waitFor();
+  const ends = await page.locator('.panels').evaluate((panels) => panels.getBoundingClientRect().bottom);
+  assert.ok(((await deadLetter.boundingBox())?.y ?? Infinity) < ends, 'it is seen without scrolling');
   await page.locator('.entry.dropped', { hasText: 'a dead letter now' }).waitFor();
   await page.goto(`${url}/a/job/acme/web-1?held=paused`);
   await panel.getByText('by ann').waitFor();
@@ -221,6 +224,58 @@ const untold = (page: Page, selector: string): Promise<string[]> =>
       return cut && element.closest('[title]') === null ? [element.textContent ?? ''] : [];
     }),
   );
+
+check('at 800x600 pinned actors of one name differ by their host, and names of states are whole', async (place) => {
+  const { page, url } = place;
+  await page.setViewportSize({ width: 800, height: 600 });
+  await page.goto(`${url}?search=binding-2`);
+  await page.locator('.line', { hasText: 'binding-2' }).first().waitFor();
+  const names = await page.locator('.line .id').allInnerTexts();
+  assert.ok(
+    names.every((name) => /binding-2\d*\s*@w\d$/.test(name)),
+    names.join(),
+  );
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.lit').waitFor();
+  await page.keyboard.press('t');
+  await page.locator('tr[aria-current=true]').waitFor();
+  const broken = await page
+    .locator('.grid td:first-child strong')
+    .evaluateAll((all) => all.flatMap((name) => ((name as HTMLElement).offsetHeight > 30 ? [name.textContent] : [])));
+  assert.equal(broken, []);
+  const outside = await page.locator('.tabled').evaluate((table) => table.scrollWidth - table.clientWidth);
+  assert.is(outside, 0, 'the transitions of a state are in sight');
+});
+
+check('the current state stays in sight when the window becomes smaller', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('[data-state="running.healthy"].lit').waitFor();
+  await page.setViewportSize({ width: 800, height: 600 });
+  await page.waitForFunction("document.querySelector('.canvas').clientWidth < 600");
+  await page.waitForTimeout(200);
+  assert.ok(await visible(page, '.lit .title'));
+});
+
+check('a link to a step shows its details, not only its first line', async ({ page, url }) => {
+  await page.setViewportSize({ width: 1400, height: 600 });
+  await page.goto(`${url}/a/job/acme/web-1/2?steps=9`);
+  await page.locator('.entry[aria-current=true] .detail').waitFor();
+  await page.waitForTimeout(200);
+  const inSight = await page
+    .locator('.entry[aria-current=true] .detail h3')
+    .first()
+    .evaluate((title) => {
+      const list = (title.closest('.history') as Element).getBoundingClientRect();
+      return title.getBoundingClientRect().bottom <= list.bottom;
+    });
+  assert.ok(inSight);
+});
+
+check('what a state means is known before its chart is drawn', async ({ page, url }) => {
+  await page.route('**/charts/job.json', () => undefined);
+  await page.goto(`${url}/a/job/acme/web-1`);
+  await page.locator('.bar .badge.steady', { hasText: 'running.healthy' }).waitFor();
+});
 
 const meanings = ['steady', 'changing', 'retrying', 'failed', 'ended'];
 

@@ -25,7 +25,7 @@ export interface ApiLimits {
   readonly readBurst: number;
   readonly scopeReadsPerS: number;
   readonly scopeReadBurst: number;
-  /** How long frames of clients are handled in one turn of the event loop. */
+  /** How long frames of clients are handled, and snapshots of watches taken, in one turn of the event loop. */
   readonly turnMs: number;
   /** A delay of the event loop that lasts, at which clients' requests and new connections are refused. */
   readonly shedDelayMs: number;

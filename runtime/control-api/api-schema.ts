@@ -217,7 +217,13 @@ export const apiMethods = {
     params: z.strictObject({ ttlMs: z.number().int().min(1_000).max(3_600_000).optional() }),
     result: z.object({ secret: z.string(), expiresInMs: count }),
   },
-  ping: { description: 'Answers at once.', params: z.strictObject({}), result: z.object({ at: z.number() }) },
+  ping: {
+    description: 'Answers at once.',
+    params: z.strictObject({}),
+    result: z.object({
+      at: z.number().meta({ description: 'The clock of the cluster, ms since the epoch; times of actors are on it' }),
+    }),
+  },
   'rpc.discover': {
     description: 'The JSON Schemas of every method and frame, commands of kinds included.',
     params: z.strictObject({}),

@@ -66,6 +66,7 @@ export class ClientSession {
     sendWatchFrame: (frame) => this.#sender.send({ jsonrpc: '2.0', method: 'watch.event', params: frame }),
     maySend: () => !this.#sender.paused,
     charge: (tokens) => this.#charge(tokens),
+    inTurn: (task) => this.#inTurn(task),
     // A method runs only when there is a principal.
     hold: () => this.#ports.budget.hold(this.#principal as Principal),
   };
@@ -149,10 +150,20 @@ export class ClientSession {
     this.#close(1012, 'restarting');
   }
 
+  get #payer(): string {
+    return this.#principal === undefined ? '' : payerOf(this.#principal);
+  }
+
   #takeFrames(): void {
-    const payer = this.#principal === undefined ? '' : payerOf(this.#principal);
-    this.#ports.turns.run(payer, () => this.#takeFrame());
+    this.#ports.turns.run(this.#payer, () => this.#takeFrame());
     this.#read();
+  }
+
+  #inTurn(task: () => void): void {
+    this.#ports.turns.run(this.#payer, () => {
+      task();
+      return false;
+    });
   }
 
   /** @returns whether there are more */
@@ -345,7 +356,7 @@ export class ClientSession {
   #onDrained(): void {
     if (this.#frames.length > 0) this.#takeFrames();
     this.#read();
-    for (const watch of this.#watches.values()) watch.pump();
+    for (const watch of this.#watches.values()) this.#inTurn(() => watch.pump());
   }
 
   #cutSlow(why: string): void {

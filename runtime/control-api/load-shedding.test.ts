@@ -106,6 +106,39 @@ test('what a client asks that does not read its answers waits; when it reads, al
   });
 });
 
+/** Each question whether a scope is among these takes a moment; counts the most of one turn of the event loop. */
+class SlowScopes extends Array<string> {
+  most = 0;
+  #now = 0;
+  override includes(scope: string): boolean {
+    const endMs = performance.now() + 0.05;
+    while (performance.now() < endMs);
+    if (this.#now === 0) setImmediate(() => (this.#now = 0));
+    this.#now += 1;
+    this.most = Math.max(this.most, this.#now);
+    return super.includes(scope);
+  }
+}
+
+test('snapshots of watches that are opened together are taken in several turns of the event loop', async () => {
+  const store = new MemoryStore();
+  const boxes = 200;
+  for (let at = 0; at < boxes; at += 1) store.put(`box/acme/a${at}`, 'open');
+  await within({ store, limits: { turnMs: 10 } }, async ({ principals }, open) => {
+    const scopes = new SlowScopes('acme');
+    principals.people.set('eve', { id: 'id-eve', name: 'eve', scopes, admin: false });
+    const eve = await open('eve-token');
+    const watches = 16;
+    for (let id = 1_000; id < 1_000 + watches; id += 1) {
+      eve.send(JSON.stringify({ jsonrpc: '2.0', id, method: 'watch.open', params: {} }));
+    }
+    const synced = (): number => eve.watched().filter(({ type }) => type === 'synced').length;
+    await until(() => synced() === watches, 'all have their snapshots');
+    // A snapshot takes 10 ms or more, so a turn has time for one that begins in it, and one that was begun before.
+    assert.ok(scopes.most <= 3 * boxes, `${scopes.most} actors were looked at in one turn`);
+  });
+});
+
 test('a node that is behind refuses clients, new connections and pages; operators and health are served', async () => {
   let delayMs = 0;
   const routes: NonNullable<TestApiOptions['more']>['routes'] = (_, response) => response.end('a page') !== undefined;

@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
-import type { Clock } from '../contract/clock.ts';
+import type { SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
@@ -31,7 +31,7 @@ export interface ApiPorts {
   readonly ask: (command: Command) => Promise<Reply>;
   /** Reads what an object prints on its node, as text. @throws PhotonError fault `peer_unreachable` and alike */
   readonly readOutput: (place: OutputPlace) => Promise<string>;
-  readonly clock: Clock;
+  readonly clock: SharedClock;
   readonly log: Log;
   readonly limits: ApiLimits;
   readonly hub: WatchHub;
@@ -56,6 +56,8 @@ export interface Caller {
   maySend(): boolean;
   /** Takes more tokens of the rate of reads: for what costs more than one of them. Never refuses. */
   charge(tokens: number): void;
+  /** Does what takes long in a turn of its scope (work-turns.ts): now, or later. */
+  inTurn(task: () => void): void;
   /** For something of this session that holds memory. */
   hold(): HeldBytes;
 }

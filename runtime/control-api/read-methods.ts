@@ -25,7 +25,7 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
   const kinds = once(() => new ReadyResult({ kinds: [...registry.kinds.values()].map(kindOf) }));
   const shape = apiMethods;
   return new Map<string, Method>([
-    ['ping', method(shape.ping.params, () => ({ at: clock.wallMs() }))],
+    ['ping', method(shape.ping.params, () => ({ at: clock.sharedMs() }))],
     ['rpc.discover', method(shape['rpc.discover'].params, bundle)],
     ['kinds.list', method(shape['kinds.list'].params, kinds)],
     [

@@ -27,6 +27,12 @@ export interface Snapshot {
   readonly items: readonly ActorSummary[];
   /** Precedes the snapshot. */
   readonly cursor: Cursor;
+}
+
+/** A place in the feed. */
+export interface Joined {
+  /** The actors as they are when it is called. It looks at each of them. */
+  readonly snapshot: (selection: Selection) => Snapshot;
   readonly leave: () => void;
 }
 
@@ -37,8 +43,8 @@ export interface Selection {
 }
 
 export interface WatchHub {
-  /** The actors now, and from then on every change. */
-  join(selection: Selection, listener: FeedListener): Promise<Snapshot>;
+  /** From then on every change; those before the snapshot is taken are in it. */
+  join(listener: FeedListener): Promise<Joined>;
   /** Delivers every change after the cursor. @returns a function that ends it */
   resume(cursor: Cursor, listener: FeedListener): () => void;
   /** How many actors are kept for the watches. */
@@ -80,7 +86,7 @@ class SharedActors {
     this.ready = this.#fill(ports);
   }
 
-  snapshot({ ids, matches }: Selection): Omit<Snapshot, 'leave'> {
+  snapshot({ ids, matches }: Selection): Snapshot {
     const candidates = ids === undefined ? this.live.values() : [...ids].map((id) => this.live.get(id));
     const items: ActorSummary[] = [];
     for (const item of candidates) if (item !== undefined && matches(item)) items.push(item);
@@ -164,9 +170,9 @@ export function createWatchHub(ports: FeedPorts): WatchHub {
   };
 
   return {
-    async join(selection, listener) {
+    async join(listener) {
       const actors = await ready(listener);
-      return { ...actors.snapshot(selection), leave: () => actors.leave(listener) };
+      return { snapshot: (selection) => actors.snapshot(selection), leave: () => actors.leave(listener) };
     },
     resume(cursor, listener) {
       const abort = new AbortController();

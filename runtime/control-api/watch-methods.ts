@@ -82,6 +82,7 @@ function openWatch(
     strict: params.strict === true,
     send: (frame) => caller.sendWatchFrame(frame),
     maySend: () => caller.maySend(),
+    inTurn: (task) => caller.inTurn(task),
     problemOf: (error) => {
       const bug = new PhotonError('bug', 'internal', 'The watch failed.', { cause: error });
       const { record } = error instanceof PhotonError ? error : bug;

@@ -16,7 +16,7 @@ import type { ActorSummary, Cursor, FeedEntry } from '../contract/reader.ts';
 import type { ListedActor, Problem, WatchBody, WatchFrame } from './api-schema.ts';
 import { summaryOf } from './actor-view.ts';
 import type { HeldBytes } from './byte-budget.ts';
-import { isOld, type Before, type FeedListener, type Selection, type WatchHub } from './watch-hub.ts';
+import { isOld, type Before, type FeedListener, type Selection, type Snapshot, type WatchHub } from './watch-hub.ts';
 
 export interface WatchOptions {
   readonly watch: string;
@@ -32,6 +32,8 @@ export interface WatchOptions {
   readonly strict: boolean;
   readonly send: (frame: WatchFrame) => void;
   readonly maySend: () => boolean;
+  /** Does what takes long when it is the turn of the scope. */
+  readonly inTurn: (task: () => void) => void;
   readonly problemOf: (error: unknown) => Problem;
   readonly onClosed: () => void;
 }
@@ -146,15 +148,18 @@ export class WatchSubscription {
   }
 
   async #openSnapshot(): Promise<void> {
-    const { hub, selection } = this.#options;
+    const { hub, selection, inTurn } = this.#options;
     this.#phase = 'opening';
     this.#pending.clear();
     try {
-      const { items, cursor, leave } = await hub.join(selection, this.#listener());
+      const { snapshot, leave } = await hub.join(this.#listener());
       this.#leave = leave;
       // Closed meanwhile: leave the feed that was just joined.
       if (this.#ended()) return leave();
-      this.#takeSnapshot(items, cursor);
+      inTurn(() => {
+        // Otherwise it was closed while it waited, or has lost changes and joins again.
+        if (this.#leave === leave && !this.#ended()) this.#takeSnapshot(() => snapshot(selection));
+      });
     } catch (error) {
       this.#fail(error);
     }
@@ -165,20 +170,26 @@ export class WatchSubscription {
     return this.#phase === 'closed';
   }
 
-  #takeSnapshot(items: readonly ActorSummary[], cursor: Cursor): void {
-    this.#snapshot = [...items];
-    this.#merged = 0;
-    this.#newest = cursor;
-    this.#safe = cursor;
-    this.#resumed = false;
-    this.#removed.clear();
-    this.#phase = 'snapshot';
-    this.#account();
-    this.pump();
+  #takeSnapshot(take: () => Snapshot): void {
+    try {
+      const { items, cursor } = take();
+      this.#snapshot = [...items];
+      this.#merged = 0;
+      this.#newest = cursor;
+      this.#safe = cursor;
+      this.#resumed = false;
+      this.#removed.clear();
+      this.#phase = 'snapshot';
+      this.#account();
+      this.pump();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #onEntry(entry: FeedEntry, before: Before): void {
-    if (this.#ended()) return;
+    // A change before the snapshot is in it.
+    if (this.#ended() || this.#phase === 'opening') return;
     this.#newest = entry.cursor;
     const isKnown = before !== undefined && before !== null;
     if (!this.#options.selection.matches(entry) || (isKnown && isOld(entry, before))) {

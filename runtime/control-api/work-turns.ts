@@ -1,11 +1,13 @@
 /**
  * Divides the event loop between clients and everything else that a node does: in one turn of the loop the frames of
- * clients are handled for at most `turnMs`, the rest waits for a later turn. Between two turns the timers and sockets
- * of the node are served, so that beats and links go on however much clients ask (docs/limits.md). What waits is taken
- * from one scope after the other, so that a scope that asks much delays itself.
+ * clients are handled, and snapshots of watches are taken, for at most `turnMs`; the rest waits for a later turn.
+ * Between two turns the timers and sockets of the node are served, so that beats and links go on however much clients
+ * ask (docs/limits.md). What waits is taken from one scope after the other, so that a scope that asks much delays
+ * itself.
  *
- * It bounds what is handled at once, not what comes later of it, such as the answer of the store; rates and budgets do
- * that. Called by client-session.ts, which stops reading a socket while a frame of it waits here.
+ * It bounds what is done at once, not what comes later of it, such as the answer of the store or the changes that a
+ * watch is sent; rates and budgets do that. Called by client-session.ts, which stops reading a socket while a frame of
+ * it waits here.
  */
 import type { Clock } from '../contract/clock.ts';
 

@@ -37,8 +37,9 @@ export interface PlacedChart {
 }
 
 /**
- * A title is placed in the top left corner of its compound state. If an edge to a child crosses a title, the chart is
- * laid out again with that title and its rows as a note: a box of its own, which edges avoid.
+ * A title is placed in the top left corner of its compound state. If an edge to a child crosses a title, or elkjs makes
+ * the state narrower than its rows in spite of its least size, the chart is laid out again with that title and its rows
+ * as a note: a box of its own, which edges avoid.
  * @throws PhotonError defeat `chart_layout_failed`
  */
 export async function layoutChart(chart: Chart): Promise<PlacedChart> {
@@ -47,13 +48,16 @@ export async function layoutChart(chart: Chart): Promise<PlacedChart> {
   for (;;) {
     const laid = await tryLayouts(graphOf(drawing, notes), chart.kind);
     const result = placed(chart.kind, drawing, laid);
-    const crossed = result.boxes
-      .filter((box) => !notes.has(box.state.id) && isCrossed(box, result))
+    const crowded = result.boxes
+      .filter((box) => !notes.has(box.state.id) && (isCrossed(box, result) || isTooNarrow(box)))
       .map((box) => box.state.id);
-    if (crossed.length === 0) return result;
-    for (const id of crossed) notes.add(id);
+    if (crowded.length === 0) return result;
+    for (const id of crowded) notes.add(id);
   }
 }
+
+const isTooNarrow = ({ state, head, width }: PlacedBox): boolean =>
+  state.children.length > 0 && state.id !== '' && head.width > width;
 
 function isCrossed(box: PlacedBox, chart: PlacedChart): boolean {
   if (box.state.children.length === 0 || box.state.id === '') return false;

@@ -1,7 +1,7 @@
 /**
  * Laid-out charts by kind, laid out once per definition. They are kept in memory and in a cache folder, under the hash
  * of the chart and of the drawing code. Called by the routes. When a cache file is damaged or missing, the chart is
- * laid out again.
+ * laid out again. A large chart takes a second, and several on a busy computer, so a node lays all out ahead.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -20,6 +20,8 @@ export interface ChartStore {
   chart(kind: string): Chart | undefined;
   /** @throws PhotonError defeat `chart_layout_failed` */
   placed(kind: string): Promise<PlacedChart | undefined>;
+  /** Lays out every chart that is not cached, the largest first, on one thread; failures are logged. */
+  ahead(): Promise<void>;
 }
 
 export interface ChartStoreOptions {
@@ -39,33 +41,51 @@ export function createChartStore(options: ChartStoreOptions): ChartStore {
     charts.set(kind, known);
     return known;
   };
+  const placed = async (kind: string, layout: Layout): Promise<PlacedChart | undefined> => {
+    const wanted = chart(kind);
+    if (wanted === undefined) return undefined;
+    const running = pending.get(kind) ?? cachedLayout(wanted, { cacheFolder, log, layout });
+    pending.set(kind, running);
+    try {
+      return await running;
+    } catch (error) {
+      pending.delete(kind);
+      throw error;
+    }
+  };
+  const kinds = [...registry.kinds.keys()].sort();
   return {
-    kinds: [...registry.kinds.keys()].sort(),
+    kinds,
     chart,
-    async placed(kind) {
-      const wanted = chart(kind);
-      if (wanted === undefined) return undefined;
-      const running = pending.get(kind) ?? cachedLayout(wanted, cacheFolder, log);
-      pending.set(kind, running);
+    placed: (kind) => placed(kind, layoutOnThread),
+    async ahead() {
+      const size = (kind: string): number => chart(kind)?.transitions.length ?? 0;
+      const thread = startLayoutThread();
       try {
-        return await running;
+        for (const kind of kinds.toSorted((a, b) => size(b) - size(a))) await placed(kind, thread.layout);
       } catch (error) {
-        pending.delete(kind);
-        throw error;
+        log.warn({ cause: describeCause(error) }, 'charts could not be laid out ahead; each is when it is asked for');
+      } finally {
+        thread.end();
       }
     },
   };
 }
 
+type Layout = (chart: Chart) => Promise<PlacedChart>;
+
 export function chartOfDefinition(definition: ActorDefinition): Chart {
   return chartOf(definition.machine, { kind: definition.kind, effects: new Set(Object.keys(definition.effects)) });
 }
 
-async function cachedLayout(chart: Chart, cacheFolder: string, log: Log): Promise<PlacedChart> {
+async function cachedLayout(
+  chart: Chart,
+  { cacheFolder, log, layout }: Omit<ChartStoreOptions, 'registry'> & { readonly layout: Layout },
+): Promise<PlacedChart> {
   const file = join(cacheFolder, 'charts', `${chart.kind}-${await layoutHash(chart)}.json`);
   const cached = await readCached(file, log);
   if (cached !== undefined) return cached;
-  const placed = await layoutOnThread(chart);
+  const placed = await layout(chart);
   await writeCached(file, placed, log);
   return placed;
 }
@@ -104,19 +124,39 @@ async function layoutHash(chart: Chart): Promise<string> {
     .slice(0, 20);
 }
 
-export function layoutOnThread(chart: Chart): Promise<PlacedChart> {
-  return new Promise((resolve, reject) => {
-    const failed = (message: string, cause?: unknown): void =>
-      reject(new PhotonError('defeat', 'chart_layout_failed', message, cause === undefined ? {} : { cause }));
-    const program = new URL('./layout-worker.ts', import.meta.url);
-    // In a packed runtime the worker is a JavaScript file.
-    if (!import.meta.url.endsWith('.ts')) program.pathname = program.pathname.replace(/\.ts$/, '.js');
-    const worker = new Worker(program, { workerData: chart });
-    worker.once('message', (answer: { placed?: PlacedChart; failure?: string }) => {
-      if (answer.placed === undefined) failed(answer.failure ?? 'The layout gave no answer');
-      else resolve(answer.placed);
-    });
-    worker.once('error', (error) => failed(`The layout of ${chart.kind} failed; its table is complete`, error));
-    worker.once('exit', () => failed(`The layout of ${chart.kind} ended without an answer; its table is complete`));
-  });
+export async function layoutOnThread(chart: Chart): Promise<PlacedChart> {
+  const thread = startLayoutThread();
+  try {
+    return await thread.layout(chart);
+  } finally {
+    thread.end();
+  }
 }
+
+/** Lays out one chart after the other. */
+function startLayoutThread(): { readonly layout: Layout; readonly end: () => void } {
+  const program = new URL('./layout-worker.ts', import.meta.url);
+  // In a packed runtime the worker is a JavaScript file.
+  if (!import.meta.url.endsWith('.ts')) program.pathname = program.pathname.replace(/\.ts$/, '.js');
+  const worker = new Worker(program);
+  const ended = new Promise<never>((_, reject) => {
+    worker.once('error', (error) => reject(layoutFailed('The layout failed; the tables are complete', error)));
+    worker.once('exit', () => reject(layoutFailed('The layout ended without an answer; the tables are complete')));
+  });
+  // Its end matters only to a layout that waits.
+  ended.catch(() => undefined);
+  const layout = (chart: Chart): Promise<PlacedChart> => {
+    const placed = new Promise<PlacedChart>((resolve, reject) => {
+      worker.once('message', (answer: { placed?: PlacedChart; failure?: string }) => {
+        if (answer.placed === undefined) reject(layoutFailed(answer.failure ?? 'The layout gave no answer'));
+        else resolve(answer.placed);
+      });
+    });
+    worker.postMessage(chart);
+    return Promise.race([placed, ended]);
+  };
+  return { layout, end: () => void worker.terminate() };
+}
+
+const layoutFailed = (message: string, cause?: unknown): PhotonError =>
+  new PhotonError('defeat', 'chart_layout_failed', message, cause === undefined ? {} : { cause });

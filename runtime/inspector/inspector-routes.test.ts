@@ -154,6 +154,16 @@ test('layouts and bundles are cached, and a damaged cache file is replaced', asy
   assert.is(await store.placed('nothing'), undefined);
 });
 
+test('charts are laid out ahead, so that the first person who opens one does not wait', async (place) => {
+  const cacheFolder = join(place.folder, 'cache-ahead');
+  const ahead = createChartStore({ registry: sampleRegistry, cacheFolder, log: quietLog });
+  await ahead.ahead();
+  const files = await readdir(join(cacheFolder, 'charts'));
+  assert.equal(files.map((name) => name.split('-')[0]).sort(), ['hostile', 'job', 'mesh']);
+  const later = createChartStore({ registry: sampleRegistry, cacheFolder, log: quietLog });
+  assert.equal(await later.placed('job'), await ahead.placed('job'));
+});
+
 test('documents are written and checked, and those of removed kinds are deleted', async (place) => {
   const folder = join(place.folder, 'documents');
   assert.is((await checkCharts(sampleRegistry, folder)).length, 7);

@@ -22,6 +22,8 @@ export interface InspectorOptions {
   readonly title?: string;
   /** The application's word for a scope; default `scope`. */
   readonly scopeWord?: string;
+  /** Makes everything that is expensive at once, in the background, so that nobody waits for it. */
+  readonly ahead?: boolean;
   /** Path of another entry module for the page, for tests. */
   readonly entry?: string;
 }
@@ -92,6 +94,8 @@ export function createInspectorRoutes(options: InspectorOptions): RequestListene
       throw error;
     }
   };
+  // A failure is reported to whoever asks for a page: it is then tried again.
+  if (options.ahead === true) void Promise.allSettled([store.ahead(), bundled()]);
   return (request, response) => {
     const path = pathOf(request);
     const answer = path === undefined ? undefined : answerFor(path, { store, charts, bundled }, options);

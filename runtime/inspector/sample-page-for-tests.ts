@@ -192,6 +192,7 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
       listener({ state: 'live' });
       return () => {};
     },
+    now: () => Date.now(),
   };
   return { feed, advance };
 }

@@ -1,4 +1,5 @@
 // servers: redis valkey
+import { Redis } from 'ioredis';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PhotonError } from '../contract/errors.ts';
@@ -172,6 +173,61 @@ test('history entries of one version keep their order', async (stage) => {
     entries.map((entry) => entry[0]),
     ['0-1', '0-2', '1-0', '1-1'],
   );
+});
+
+/** Sends the pipelines that begin with this key command by command, and calls `before` before each. */
+function slowPipelines(key: string, before: () => Promise<void>): () => void {
+  const { pipeline } = Redis.prototype;
+  Redis.prototype.pipeline = function (this: Redis, commands?: unknown[][]) {
+    if (commands?.[0]?.[1] !== key) return pipeline.call(this, commands);
+    const exec = async (): Promise<[null, unknown][]> => {
+      const replies: [null, unknown][] = [];
+      for (const [name, ...words] of commands as string[][]) {
+        await before();
+        replies.push([null, await this.call(name ?? '', words)]);
+      }
+      return replies;
+    };
+    return { exec } as unknown as ReturnType<typeof pipeline>;
+  };
+  return () => {
+    Redis.prototype.pipeline = pipeline;
+  };
+}
+
+test('a receipt that is forgotten while it is read is said to be forgotten, not absent', async (stage) => {
+  const id = actorId('vm/acme/forgotten');
+  const { store } = stage;
+  const { redis } = store.shared;
+  const key = (what: string): string => store.keys.inShard(grantFor(id).shard, `${what}:acme`);
+  const commandId = `${Date.now()}-c`;
+  const field = `${id}|${commandId}`;
+  /** As the commit script does it when the newer receipts are full. */
+  const turn = async (): Promise<void> => {
+    const newest = await redis.hget(key('ro'), '.newest');
+    await redis.rename(key('r'), key('ro'));
+    await redis.hset(key('r'), '.newest', '0', ...(newest === null ? [] : ['.forgotten', newest]));
+  };
+  // However many reads come first: the receipts turn before the n-th.
+  for (const at of [1, 2, 3, 4, 5, 6]) {
+    for (const place of ['r', 'ro']) {
+      await redis.del(key('r'), key('ro'));
+      await redis.hset(key('r'), '.newest', '1');
+      await redis.hset(key('ro'), '.newest', '1');
+      await redis.hset(key(place), field, JSON.stringify(receiptOf(commandId, 1)), '.newest', String(Date.now() + 1));
+      let reads = 0;
+      const restore = slowPipelines(key('r'), async () => {
+        reads += 1;
+        if (reads === at) for (let turns = place === 'ro' ? 1 : 2; turns > 0; turns -= 1) await turn();
+      });
+      try {
+        const receipt = await stage.journal.receipt(id, commandId);
+        assert.ok(receipt !== undefined, `absent when the receipts turn before read ${at}, from ${place}`);
+      } finally {
+        restore();
+      }
+    }
+  }
 });
 
 test('receipts, outbox, rows and dead letters are written and removed by commits', async (stage) => {

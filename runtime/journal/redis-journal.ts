@@ -188,21 +188,31 @@ class StoreJournal implements RedisJournal {
   async receipt(id: ActorId, commandId: string, asked?: Durability): Promise<Receipt | 'forgotten' | undefined> {
     const key = (what: string): string => this.#store.keys.inShard(shardOf(id), `${what}:${scopeOf(id)}`);
     const field = `${id}|${commandId}`;
+    // In this order: a commit of another actor may move the newer receipts to the older ones between two of the reads,
+    // and so forget the older ones.
     const commands = [
-      ['hmget', key('r'), field, '.forgotten'],
+      ['hget', key('r'), field],
       ['hget', key('ro'), field],
+      ['hget', key('r'), '.forgotten'],
     ];
     const read = async (redis: Redis): Promise<{ text: string | null; forgotten: string | null }> => {
-      const [[newer, forgotten], older] = (await readAll(redis, commands)) as [(string | null)[], string | null];
-      return { text: newer ?? older, forgotten: forgotten ?? null };
+      const [newer, older, forgotten] = (await readAll(redis, commands)) as [
+        string | null,
+        string | null,
+        string | null,
+      ];
+      return { text: newer ?? older, forgotten };
     };
+    const absent = (forgottenMs: string | null): 'forgotten' | undefined =>
+      isForgotten(forgottenMs, answerableFrom(commandId, this.#clock.sharedMs(), this.#receipts))
+        ? 'forgotten'
+        : undefined;
     const found = await this.#store.shared.run(read);
-    const isOld = isForgotten(found.forgotten, answerableFrom(commandId, this.#clock.sharedMs(), this.#receipts));
-    if (found.text === null) return isOld ? 'forgotten' : undefined;
+    if (found.text === null) return absent(found.forgotten);
     // An earlier owner may have written it and died before it was durable: it is read again, behind a WAIT for it.
     const level = strongerOf(asked, this.durability.default);
-    const { text: durable } = await this.#durably(shardOf(id), level, read);
-    if (durable === null) return undefined;
+    const { text: durable, forgotten } = await this.#durably(shardOf(id), level, read);
+    if (durable === null) return absent(forgotten);
     const stored = parseStored(durable, `the receipt ${commandId} of ${id}`) as Receipt;
     return { ...stored, reply: { ...stored.reply, durability: level } };
   }

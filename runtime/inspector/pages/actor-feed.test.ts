@@ -60,6 +60,7 @@ function scripted() {
       return () => listeners.delete(listener);
     },
     onHealth: () => () => {},
+    now: () => Date.now(),
   };
   return {
     feed,

@@ -101,7 +101,7 @@ export function followActor(feed: InspectorFeed, id: string, publish: (live: Liv
       },
       synced: () => {},
       reset: () => {},
-      refused: (reason) => update({ failure: `This page is no longer updated: ${reason} Reload it.` }),
+      refused: (reason) => update({ failure: `This page is no longer updated; reload it. (${reason})` }),
     },
   );
   return {

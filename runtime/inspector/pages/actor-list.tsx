@@ -128,7 +128,7 @@ export function ActorList(props: { feed: InspectorFeed }) {
   });
   return (
     <div class={asOf === null ? 'app' : 'app stale'}>
-      <PageBar health={health} keys={keys}>
+      <PageBar feed={props.feed} keys={keys}>
         <span class="muted">
           {synced ? `${shown.length} of ${rows.length} actors` : 'loading actors'}
           {asOf !== null && <span class="as-of"> as of {timeText(asOf)}</span>}
@@ -144,9 +144,9 @@ export function ActorList(props: { feed: InspectorFeed }) {
           <span class="number">version</span>
           <span class="number">changed</span>
         </div>
-        {refused !== null && (
+        {refused !== null && health.state !== 'refused' && (
           <p class="notice failure" role="alert">
-            ✕ The list is not kept up to date: {refused} Reload the page.
+            ✕ The list is no longer updated; reload the page. ({refused})
           </p>
         )}
         <Rows feed={props.feed} rows={shown} all={rows.length} {...{ selected, scroller, synced }} />
@@ -224,8 +224,8 @@ function Rows(props: {
   scroller: { current: HTMLDivElement | null };
   synced: boolean;
 }) {
-  const now = useNow();
-  const meanings = useMeanings();
+  const now = useNow(props.feed);
+  const meanings = useMeanings(props.feed);
   const [view, setView] = useState({ top: 0, height: 800 });
   const measureView = (): void => {
     const element = props.scroller.current;
@@ -299,6 +299,7 @@ function Row(props: {
           {kind} / {scope} /{' '}
         </span>
         <span class="name">{name.split('@')[0]}</span>
+        {hostOf(row.id) !== '' && <span class="at-host">@{hostOf(row.id)}</span>}
       </span>
       <span title={reason === null ? row.stateName : `${row.stateName}: ${reason}`}>
         <span class={`state-name ${meaning}`}>

@@ -6,7 +6,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { stateText, takenTransitions } from '../chart-trace.ts';
-import { meaningOfState, meaningsOf, type ChartMeanings, type Meaning } from '../state-meaning.ts';
+import { meaningOfState, type ChartMeanings, type Meaning } from '../state-meaning.ts';
 import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
@@ -14,10 +14,10 @@ import { ConditionPanel, ReasonPanel } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView, mainKey } from './history-view.tsx';
 import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
-import type { HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
+import type { FeedHealth, HistoryRow, InspectorFeed, PastActor } from './inspector-feed.ts';
 import { useKeys } from './key-bindings.ts';
 import { MissingActor } from './missing-actor.tsx';
-import { useChart, useHealth, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
+import { useChart, useHealth, useMeanings, useNow, type DrawnChart, type Loaded } from './page-hooks.ts';
 import { MeaningSign, PageBar, pageTitle, staleSince } from './page-frame.tsx';
 import { actorPath, goTo, routeOf } from './page-route.ts';
 import { reasonOf } from './shown-reason.ts';
@@ -37,14 +37,17 @@ const keys = [
 
 type Tab = 'chart' | 'table' | 'raw';
 
+const noMeanings: ChartMeanings = {};
+
 export function ActorPage(props: { feed: InspectorFeed; id: string; version: number | null }) {
   const { feed, id, version } = props;
   const health = useHealth(feed);
   const [live, follower] = useActor(feed, id);
   const past = usePast(feed, id, version);
-  const chart = useChart(id.split('/')[0] ?? '');
-  const now = useNow();
-  const [tab, setTab] = useState<Tab>('chart');
+  const kind = id.split('/')[0] ?? '';
+  const chart = useChart(feed, kind);
+  const now = useNow(feed);
+  const [tab, setTab] = useTab();
   const [picked, setPicked] = useState<string | null>(null);
   const rows = useMemo(() => live.history.toReversed().flatMap((piece) => piece.rows), [live.history]);
   const [open, toggle] = useOpen(rows, version);
@@ -62,16 +65,13 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
   useStepKeys({ version, rows, history: live.history, choose, onOlder: (piece) => follower?.readOlder(piece) });
   useKeys({
     Enter: () => toggle(version === null ? undefined : mainKey(rows, version)),
-    c: () => setTab('chart'),
-    t: () => setTab('table'),
-    r: () => setTab('raw'),
     '/': () => goTo('/'),
   });
-  const meanings = useMemo(() => (chart.state === 'ready' ? meaningsOf(chart.value.chart) : {}), [chart]);
+  const meanings = useMeanings(feed)[kind] ?? noMeanings;
   const meaning = meaningOfState(shown.state, meanings);
   const hold = version === null && !live.gone ? (live.detail?.hold ?? null) : null;
   const bar = (
-    <PageBar health={health} keys={keys}>
+    <PageBar feed={feed} keys={keys}>
       <h1 class="path" title={id}>
         {id}
       </h1>
@@ -83,7 +83,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
     return (
       <div class="app">
         {bar}
-        <MissingActor id={id} />
+        <MissingActor feed={feed} id={id} />
       </div>
     );
   return (
@@ -97,7 +97,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
         <aside class="side" aria-label="State and history">
           <div class="panels">
             {hold !== null && <HoldPanel id={id} hold={hold} now={now} />}
-            <Facts {...{ live, past, version, meaning, now, asOf, step: shown.row }}>
+            <Facts {...{ live, health, past, version, meaning, now, asOf, step: shown.row }}>
               {chart.state === 'ready' && (
                 <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} meanings={meanings} />
               )}
@@ -114,6 +114,12 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
       </main>
     </div>
   );
+}
+
+function useTab(): readonly [Tab, (tab: Tab) => void] {
+  const [tab, setTab] = useState<Tab>('chart');
+  useKeys({ c: () => setTab('chart'), t: () => setTab('table'), r: () => setTab('raw') });
+  return [tab, setTab];
 }
 
 function useTitle(id: string, version: number | null, word: string, isStale: boolean): void {
@@ -159,6 +165,7 @@ function useStepKeys(at: {
 /** What the record says at the version shown: why it is where it is, what it waits for, its conditions. */
 function Facts(props: {
   live: LiveActor;
+  health: FeedHealth;
   past: Loaded<PastActor> | undefined;
   version: number | null;
   meaning: Meaning;
@@ -167,18 +174,20 @@ function Facts(props: {
   step: HistoryRow | undefined;
   children: ComponentChildren;
 }) {
-  const { live, past, version, meaning, now, asOf, step } = props;
+  const { live, health, past, version, meaning, now, asOf, step } = props;
   const atPast = past?.state === 'ready' && past.value.version === version ? past.value.status : null;
   const status = version === null ? (live.detail?.status ?? null) : atPast;
   const reason = reasonOf(status, meaning, step);
   return (
     <>
-      {live.failure !== null && (
+      {/* Of a session that has ended, the banner says what to do. */}
+      {live.failure !== null && health.state !== 'refused' && (
         <p class="panel failure" role="alert">
           ✕ {live.failure}
         </p>
       )}
       <ReasonPanel reason={reason} meaning={meaning} />
+      {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
       {props.children}
       {version === null && live.detail !== null && (
         <NowPanel {...{ now, asOf }} detail={live.detail} gone={live.gone} />
@@ -186,7 +195,6 @@ function Facts(props: {
       {(version !== null || !live.gone) && (
         <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
       )}
-      {!live.gone && <DeadLetterPanel deadLetters={live.deadLetters} now={now} />}
     </>
   );
 }

@@ -17,7 +17,7 @@ export function ChartGrid(props: { chart: Chart; state: unknown }) {
     </ul>
   );
   return (
-    <div class="raw">
+    <div class="raw tabled">
       <table class="grid">
         <thead>
           <tr>

@@ -23,7 +23,7 @@ export function ChartView(props: {
 }) {
   const canvas = useRef<HTMLDivElement>(null);
   const [zoom, setZoom] = useState<number | null>(null);
-  const marked = JSON.stringify([props.state, props.lastTransitions]);
+  const marked = JSON.stringify([props.state, props.lastTransitions, props.meanings]);
   useEffect(() => {
     const element = canvas.current;
     if (element === null) return;
@@ -31,7 +31,14 @@ export function ChartView(props: {
     // In a tree, one element can be reached by Tab; arrow keys reach the others.
     element.querySelector('[data-state=""]')?.setAttribute('tabindex', '0');
   }, [props.svg]);
-  useEffect(() => applyZoom(canvas.current, zoom), [props.svg, zoom]);
+  useEffect(() => {
+    const element = canvas.current;
+    if (element === null) return undefined;
+    const observer = new ResizeObserver(() => applyZoom(element, zoom));
+    // It calls at once, and then whenever the window changes.
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [props.svg, zoom]);
   useEffect(() => {
     mark(canvas.current, props);
     scrollToLit(canvas.current);

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { SocketFactory } from '../../client/client-socket.ts';
 import { nodeSocketFactory } from '../../client/node-socket.ts';
-import { startTestApi } from '../../control-api/api-for-tests.ts';
+import { startTestApi, testClock } from '../../control-api/api-for-tests.ts';
 import { until } from '../../control-api/raw-client-for-tests.ts';
 import { followActor, type LiveActor } from './actor-feed.ts';
 import { createClientFeed } from './client-feed.ts';
@@ -123,6 +123,19 @@ test('a server that stands still is noticed, and so is that it goes on', async (
   end();
   feed.close();
   await api.stop();
+});
+
+test("the feed knows the cluster's time, though the viewer's clock is two hours ahead", async () => {
+  const clock = { ...testClock, sharedMs: () => Date.now() - 7_200_000 };
+  const api = await startTestApi({ more: { clock } });
+  const feed = createClientFeed({ url: api.url, openSocket, token: 'ann-token', silentMs: 100 });
+  await until(() => Math.abs(feed.now() - clock.sharedMs()) < 1_000, 'an answer to a ping');
+  let lost: FeedHealth | undefined;
+  feed.onHealth((health) => (lost = health));
+  await api.stop();
+  await until(() => lost?.state === 'connecting', 'the loss');
+  assert.ok(lost?.state === 'connecting' && Math.abs((lost.asOf ?? 0) - clock.sharedMs()) < 5_000, 'since when');
+  feed.close();
 });
 
 test('a watch that the server refuses is reported, not silently ended', async () => {

@@ -9,6 +9,7 @@ import { backoffOf } from '../../contract/backoff.ts';
 import { PhotonError, type ErrorRecord } from '../../contract/errors.ts';
 import type { ActorDetail, ActorRow, DeadLetter, FeedHealth, HeldKind, HistoryRow, Hold } from './inspector-feed.ts';
 import type { InspectorFeed, ListFilter, ListListener, PastActor } from './inspector-feed.ts';
+import { ServerClock } from './server-clock.ts';
 
 export type FeedOptions = Pick<ConnectOptions, 'url' | 'openSocket' | 'ticket' | 'token'> & {
   /** After this long without an answer the server counts as silent; default 5 s. */
@@ -54,6 +55,7 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
       return () => ending.abort();
     },
     onHealth: (listener) => link.onHealth(listener),
+    now: () => link.now(),
     close: () => link.close(),
   };
 }
@@ -65,6 +67,7 @@ class ClientLink {
   readonly #silentMs: number;
   #health: FeedHealth = { state: 'connecting' };
   #heardAt: number | undefined;
+  readonly #clock = new ServerClock();
   #closed = false;
 
   constructor(options: FeedOptions) {
@@ -82,6 +85,10 @@ class ClientLink {
     this.#listeners.add(listener);
     listener(this.#health);
     return () => this.#listeners.delete(listener);
+  }
+
+  now(): number {
+    return this.#clock.now();
   }
 
   close(): void {
@@ -127,8 +134,12 @@ class ClientLink {
    */
   async #watchSilence(client: PhotonClient): Promise<void> {
     while (!this.#closed && this.#health.state !== 'refused') {
+      const sentAt = Date.now();
       const asked = client.call('ping', {}).then(
-        () => this.#hear(),
+        ({ at }) => {
+          this.#clock.learn(sentAt, at, Date.now());
+          this.#hear();
+        },
         () => undefined,
       );
       const silence = setTimeout(
@@ -142,7 +153,7 @@ class ClientLink {
   }
 
   #hear(): void {
-    this.#heardAt = Date.now();
+    this.#heardAt = this.now();
     if (this.#health.state === 'connecting') this.#say({ state: 'live' });
   }
 

@@ -63,7 +63,12 @@ export function HistoryView(props: HistoryViewProps) {
   return (
     <section class="history-pane" aria-label="History">
       <h2 class="pane-title">
-        History <span class="muted">newest first, {steps === 1 ? '1 step' : `${steps} steps`} read</span>
+        History{' '}
+        <span class="muted">
+          {props.live.detail === null
+            ? 'not read yet'
+            : `newest first, ${steps === 1 ? '1 step' : `${steps} steps`} read`}
+        </span>
       </h2>
       <ol class="history" aria-label="History, newest first">
         {history.flatMap((piece, index) => [
@@ -150,7 +155,7 @@ function Entry(props: EntryProps) {
   const opened = props.open.has(name);
   useEffect(() => {
     if (current) element.current?.scrollIntoView({ block: 'nearest' });
-  }, [current]);
+  }, [current, opened]);
   const from = stateText(row.from);
   const to = stateText(row.to);
   const note = noteOf(row);

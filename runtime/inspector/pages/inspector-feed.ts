@@ -146,4 +146,6 @@ export interface InspectorFeed {
   watch(filter: ListFilter, listener: ListListener): () => void;
   /** Calls the listener at once, then on every change. @returns the function that ends it */
   onHealth(listener: (health: FeedHealth) => void): () => void;
+  /** The time of the cluster, on which all its times are; the viewer's clock may be wrong. */
+  now(): number;
 }

@@ -1,11 +1,12 @@
 /** The page of an id that stands for no actor: says so, and what to do next. It opens the actor when there is one. */
+import type { InspectorFeed } from './inspector-feed.ts';
 import { PageLink } from './page-frame.tsx';
 import { useMeanings } from './page-hooks.ts';
 
-export function MissingActor(props: { id: string }) {
+export function MissingActor(props: { feed: InspectorFeed; id: string }) {
   const [kind = '', scope = '', rest = ''] = props.id.split('/');
   const name = rest.split('@')[0] ?? '';
-  const kinds = Object.keys(useMeanings());
+  const kinds = Object.keys(useMeanings(props.feed));
   const search = (query: Readonly<Record<string, string>>): string => `/?${new URLSearchParams(query)}`;
   const unknownKind = kinds.length > 0 && !kinds.includes(kind);
   return (

@@ -1,10 +1,10 @@
 /** The parts of every page: the bar with the connection's health, the theme switch, the list of keys. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { FeedHealth } from './inspector-feed.ts';
+import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
 import { goTo } from './page-route.ts';
 import { useKeys } from './key-bindings.ts';
-import { useNow } from './page-hooks.ts';
+import { useHealth, useNow } from './page-hooks.ts';
 import { ageText, timeText } from './time-text.ts';
 import { meaningSigns, meaningWords, type Meaning } from '../state-meaning.ts';
 
@@ -39,9 +39,9 @@ export const staleSince = (health: FeedHealth): number | null =>
   health.state === 'live' ? null : (health.asOf ?? null);
 
 /** Says that the page shows the past, and why; nothing while the server answers. */
-function StaleBanner(props: { health: FeedHealth }) {
+function StaleBanner(props: { feed: InspectorFeed; health: FeedHealth }) {
   const { health } = props;
-  const now = useNow();
+  const now = useNow(props.feed);
   if (health.state === 'live') return null;
   const { asOf, reason } = health;
   if (asOf === undefined && reason === undefined) return null;
@@ -70,21 +70,22 @@ function ThemeSwitch() {
   }, [theme]);
   const next = themes[(themes.findIndex((name) => name === theme) + 1) % themes.length] ?? 'auto';
   return (
-    <button onClick={() => setTheme(next)} title={`Switch to ${next}`}>
+    <button onClick={() => setTheme(next)} title={`Colours: ${theme}; switch to ${next}`}>
       {theme}
     </button>
   );
 }
 
 export function PageBar(props: {
-  health: FeedHealth;
+  feed: InspectorFeed;
   children?: ComponentChildren;
   keys: readonly (readonly [string, string])[];
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const showKeys = (): void => dialog.current?.showModal();
   useKeys({ '?': showKeys });
-  const tone = props.health.state === 'live' ? 'good' : 'bad';
+  const health = useHealth(props.feed);
+  const tone = health.state === 'live' ? 'good' : 'bad';
   return (
     <header>
       <div class="bar">
@@ -94,7 +95,7 @@ export function PageBar(props: {
         {props.children}
         <span class="space" />
         <span class={`link ${tone}`} role="status">
-          {healthText(props.health)}
+          {healthText(health)}
         </span>
         <ThemeSwitch />
         <button onClick={showKeys} aria-label="Keys">
@@ -119,7 +120,7 @@ export function PageBar(props: {
           </form>
         </dialog>
       </div>
-      <StaleBanner health={props.health} />
+      <StaleBanner feed={props.feed} health={health} />
     </header>
   );
 }

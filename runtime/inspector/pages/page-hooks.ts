@@ -4,15 +4,15 @@ import type { Chart } from '../chart-ir.ts';
 import type { ChartMeanings } from '../state-meaning.ts';
 import type { FeedHealth, InspectorFeed } from './inspector-feed.ts';
 
-/** The current time, refreshed every second while the page is visible. */
-export function useNow(): number {
-  const [now, setNow] = useState(Date.now());
+/** The time of the cluster, refreshed every second while the page is visible. */
+export function useNow(feed: InspectorFeed): number {
+  const [now, setNow] = useState(feed.now());
   useEffect(() => {
     const timer = setInterval(() => {
-      if (document.visibilityState === 'visible') setNow(Date.now());
+      if (document.visibilityState === 'visible') setNow(feed.now());
     }, 1000);
     return () => clearInterval(timer);
-  }, []);
+  }, [feed]);
   return now;
 }
 
@@ -35,11 +35,14 @@ export type Loaded<Value> =
 
 const charts = new Map<string, Promise<DrawnChart>>();
 
-export function useChart(kind: string): Loaded<DrawnChart> {
+/** Whether the server answers; what could not be loaded while it did not is loaded when it does again. */
+const useAnswering = (feed: InspectorFeed): boolean => useHealth(feed).state === 'live';
+
+export function useChart(feed: InspectorFeed, kind: string): Loaded<DrawnChart> {
   const [loaded, setLoaded] = useState<Loaded<DrawnChart>>({ state: 'loading' });
+  const isAnswering = useAnswering(feed);
   useEffect(() => {
     let wanted = true;
-    setLoaded({ state: 'loading' });
     const fetching = charts.get(kind) ?? fetchChart(kind);
     charts.set(kind, fetching);
     fetching.then(
@@ -52,12 +55,15 @@ export function useChart(kind: string): Loaded<DrawnChart> {
     return () => {
       wanted = false;
     };
-  }, [kind]);
+  }, [kind, isAnswering]);
   return loaded;
 }
 
 async function fetchChart(kind: string): Promise<DrawnChart> {
-  const response = await fetch(`/charts/${encodeURIComponent(kind)}.json`);
+  const response = await fetch(`/charts/${encodeURIComponent(kind)}.json`).catch((error: unknown) => {
+    const text = `The chart of ${kind} is loaded as soon as the server answers.`;
+    throw new Error(text, { cause: error });
+  });
   if (!response.ok) throw new Error(`The chart of ${kind} could not be loaded: ${(await response.text()).trim()}`);
   return (await response.json()) as DrawnChart;
 }
@@ -67,7 +73,8 @@ type AllMeanings = Readonly<Record<string, ChartMeanings>>;
 let meanings: Promise<AllMeanings> | undefined;
 
 /** By kind; empty until they are there, or when they cannot be loaded: names of states then say what they can. */
-export function useMeanings(): AllMeanings {
+export function useMeanings(feed: InspectorFeed): AllMeanings {
+  const isAnswering = useAnswering(feed);
   const [all, setAll] = useState<AllMeanings>({});
   useEffect(() => {
     meanings ??= fetch('/charts.json').then((response) => {
@@ -77,6 +84,6 @@ export function useMeanings(): AllMeanings {
     meanings.then(setAll, () => {
       meanings = undefined;
     });
-  }, []);
+  }, [isAnswering]);
   return all;
 }
