@@ -200,7 +200,7 @@ export const testNetwork = (more: Partial<NetworkSpec> = {}): NetworkSpec => ({
   uid: '01TESTNET',
   mtu: 1400,
   subnets: [{ name: 'a', cidr: '10.77.1.0/24', gateway: '10.77.1.1' }],
-  dhcp: { leaseSeconds: 3600, dns: ['9.9.9.9'], domain: 'acme.internal', ntp: [] },
+  dhcp: { leaseSeconds: 3600, dns: ['9.9.9.9'], domain: 'acme.internal', search: [], ntp: [] },
   ...more,
 });
 

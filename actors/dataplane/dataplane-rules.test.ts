@@ -83,6 +83,7 @@ test('one bad field of a spec stops it at the door', () => {
   const withDhcp = (dhcp: object) => ({ networks: [{ ...network, dhcp: { ...network.dhcp, ...dhcp } }] });
   const bad: readonly Partial<TestSegment>[] = [
     withDhcp({ domain: 'a.b\ndhcp-script=/bin/sh' }),
+    withDhcp({ search: ['a.b', 'c.d,option:x'] }),
     withDhcp({ dns: ['9.9.9.9,8.8.8.8'] }),
     withDhcp({ ntp: ['::1'] }),
     withDhcp({ ntp: ['0.0.0.0'] }),

@@ -115,6 +115,11 @@ function checkNetwork(path: string, network: NetworkSpec): void {
   must(network.dhcp.dns.every(isServer), `${path}.dhcp.dns`, network.dhcp.dns);
   must(network.dhcp.ntp.every(isServer), `${path}.dhcp.ntp`, network.dhcp.ntp);
   must(
+    network.dhcp.search.every((one) => domainPattern.test(one)),
+    `${path}.dhcp.search`,
+    network.dhcp.search,
+  );
+  must(
     network.dhcp.domain === null || domainPattern.test(network.dhcp.domain),
     `${path}.dhcp.domain`,
     network.dhcp.domain,

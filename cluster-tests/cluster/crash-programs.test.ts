@@ -237,6 +237,8 @@ async function dnsmasqKilled(): Promise<void> {
     return after.dhcpServers.length === 1 && after.dhcpServers[0]?.pid !== before.dhcpServers[0]?.pid;
   });
   console.log(`dnsmasq is back after ${seconds(at)}`);
+  // The other sections are made again, too.
+  await acme.reachState('segment/acme/main@w1', /^serving/);
   assert.equal({ ...after, dhcpServers: [] }, { ...before, dhcpServers: [] }, 'nothing else has changed');
   assert.equal(await exchange(cluster, acme, 'direct'), first);
 }

@@ -117,7 +117,7 @@ sub dhcp_send {
   my $own = $task->{renew} ? $self{address} : "\0" x 4;
   my @head = (1, 1, 6, 0, $task->{number}, 0, 0x8000, $own, $mac . "\0" x 10, 0x63825363);
   my $body = pack 'CCCCNnn a4 x12 a16 x64 x128 N', @head;
-  my @wanted = (1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 121);
+  my @wanted = (1, 3, 6, 12, 15, 26, 28, 42, 51, 54, 58, 59, 119, 121);
   my $client = length $task->{client} ? pack 'H*', $task->{client} : "\1$mac";
   $body .= option(53, chr $type) . option(61, $client) . option(55, pack 'C*', @wanted);
   $body .= option(12, $task->{hostname}) if length $task->{hostname};
@@ -152,6 +152,27 @@ sub dhcp_input {
   elsif ($type == 5) { dhcp_end($task, \%options); }
   elsif ($type == 6) { finish($task); refuse($task->{id}, 'nak'); }
 }
+# Domain names as DNS writes them, each with its labels or an offset to labels before (RFC 3397).
+sub domains {
+  my ($bytes) = @_;
+  my (@names, $next);
+  for (my $at = 0; $at < length($bytes // ''); $at = $next) {
+    my ($place, @labels) = ($at);
+    $next = undef;
+    while (my $size = ord substr $bytes, $place, 1) {
+      if ($size >= 192) {
+        $next //= $place + 2;
+        $place = unpack('n', substr $bytes, $place, 2) & 0x3fff;
+      } else {
+        push @labels, substr $bytes, $place + 1, $size;
+        $place += 1 + $size;
+      }
+    }
+    $next //= $place + 1;
+    push @names, join '.', @labels;
+  }
+  return \@names;
+}
 sub dhcp_end {
   my ($task, $got) = @_;
   finish($task);
@@ -163,7 +184,7 @@ sub dhcp_end {
     mtu => defined $got->{26} ? unpack('n', $got->{26}) : undef,
     leaseSeconds => defined $got->{51} ? unpack('N', $got->{51}) : undef,
     server => defined $got->{54} ? text($got->{54}) : undef, dns => $addresses->($got->{6}), hostname => $got->{12},
-    domain => $got->{15}, ntp => $addresses->($got->{42}));
+    domain => $got->{15}, search => domains($got->{119}), ntp => $addresses->($got->{42}));
 }
 
 my %steps = (

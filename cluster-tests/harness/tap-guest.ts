@@ -51,6 +51,7 @@ export interface LeaseReport {
   readonly dns: readonly string[];
   readonly hostname: string | null;
   readonly domain: string | null;
+  readonly search: readonly string[];
   readonly ntp: readonly string[];
 }
 

@@ -74,6 +74,7 @@ const dhcp = z.strictObject({
   leaseSeconds: z.int().min(120).max(86_400).default(3_600),
   dns: z.array(serverAddress).max(5).default([]),
   domain: domain.nullable().default(null),
+  search: z.array(domain).max(6).default([]).describe('Domains that guests try for a name without dots.'),
   ntp: z.array(serverAddress).max(5).default([]),
 });
 

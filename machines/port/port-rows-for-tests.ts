@@ -12,7 +12,7 @@ const network = {
   uid: 'N',
   subnets: [],
   mtu: 1450,
-  dhcp: { leaseSeconds: 60, dns: [], domain: null, ntp: [] },
+  dhcp: { leaseSeconds: 60, dns: [], domain: null, search: [], ntp: [] },
 };
 export const grant = {
   address: '10.0.0.5',

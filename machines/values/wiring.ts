@@ -45,6 +45,7 @@ export const networkSpecSchema = z.object({
     leaseSeconds: z.number(),
     dns: z.array(z.string()),
     domain: z.string().nullable(),
+    search: z.array(z.string()),
     ntp: z.array(z.string()),
   }),
 });

@@ -15,7 +15,7 @@ export const network = (name: string, more: Partial<NetworkSpec> = {}): NetworkS
   uid: 'N',
   subnets: [{ name: 's', cidr: name === 'a' ? '10.0.0.0/24' : '10.0.1.0/24', gateway: '10.0.0.1' }],
   mtu: 1450,
-  dhcp: { leaseSeconds: 60, dns: [], domain: null, ntp: [] },
+  dhcp: { leaseSeconds: 60, dns: [], domain: null, search: [], ntp: [] },
   ...more,
 });
 

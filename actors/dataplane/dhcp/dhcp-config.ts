@@ -49,6 +49,7 @@ export function configText({ bridge, ifindex, network }: DhcpNetwork, hostsFolde
         ...option(26, [network.mtu]),
         ...option(6, dhcp.dns),
         ...option(15, dhcp.domain === null ? [] : [dhcp.domain]),
+        ...option(119, dhcp.search),
         ...option(42, dhcp.ntp),
       ];
     }),

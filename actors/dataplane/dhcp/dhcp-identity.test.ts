@@ -15,7 +15,7 @@ const back = testNetwork({
   uid: '01TESTBACK',
   subnets: [{ name: 'b', cidr: '10.78.1.0/24', gateway: '10.78.1.1' }],
   // Allowed as a domain, and an address to whom it looks like one.
-  dhcp: { ...testNetwork().dhcp, domain: '10.0.0.1' },
+  dhcp: { ...testNetwork().dhcp, domain: '10.0.0.1', search: ['acme.internal', 'example', 'db.acme.internal'] },
 });
 const ask = segmentAsk({ networks: [testNetwork(), back] });
 
@@ -50,6 +50,7 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.ok(answer?.['ok'], JSON.stringify(answer));
     return answer?.['address'];
   };
+  const told = ({ domain, search }: Readonly<Record<string, unknown>>) => [domain, search];
   /** Another port of the same name and address. */
   const another = (index: number, uid: string, mac: string, more: Partial<TapSpec> = {}): TapSpec =>
     tapSpec(index, { owner: ownerOf(`binding/acme/web-${index}.eth0@w1`, 1, uid), mac, ...more });
@@ -113,7 +114,7 @@ inOwnNamespaces(import.meta.filename, () => {
     const specs = words.map((hostname, index) => tapSpec(81 + index, { hostname }));
     const elsewhere = tapSpec(99, { network: back.network, address: '10.78.1.99', gateway: '10.78.1.1' });
     await withGuests([elsewhere], async (guest) =>
-      assert.is((await guest.ask({ do: 'dhcp', timeoutMs: 3000 }))['domain'], '10.0.0.1'),
+      assert.equal(told(await guest.ask({ do: 'dhcp', timeoutMs: 3000 })), ['10.0.0.1', back.dhcp.search]),
     );
     await withGuests(specs, async (...guests) => {
       for (const [index, guest] of guests.entries()) {
