@@ -9,7 +9,7 @@ import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TapGuest } from '../harness/tap-guest.ts';
-import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
+import { launchCluster, photonCli, type PhotonCluster } from './cluster-launch.ts';
 import * as frames from './isolation-frames.ts';
 import * as guests from './overlay-guests.ts';
 import type { BoundPort } from './overlay-guests.ts';
@@ -87,6 +87,21 @@ test('DHCP gives the declared address, router, MTU and name', async () => {
       name,
     );
   }
+});
+
+test('photon ipam lists the addresses of a network with their owners, and finds that all records agree', async () => {
+  const ipam = (verb: string, ...more: string[]) =>
+    photonCli(cluster.clientFile, ['ipam', verb, 'network/acme/front', ...more], 15_000);
+  const { used, all, addresses } = JSON.parse(await ipam('list', '-o', 'json')) as {
+    used: number;
+    all: number;
+    addresses: readonly { address: string; mac: string; owner: string }[];
+  };
+  assert.equal([used, all], [3, 250]);
+  const owners = addresses.map(({ address, mac, owner }) => [owner, address, mac]);
+  const bound = ['acme/a1', 'acme/a2', 'acme/a3'].map((name) => [port(name).id, port(name).address, port(name).mac]);
+  assert.equal(owners, bound);
+  assert.match(await ipam('verify'), '3 of 250 addresses allocated to 3 ports, 0 problems');
 });
 
 test('echoes reach guests on the same host and across the overlay, in both directions', async () => {

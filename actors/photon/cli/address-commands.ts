@@ -22,11 +22,14 @@ interface Verified {
   readonly problems: readonly string[];
 }
 
+const ask = async <Result>(session: Session, id: string, verb: string, params: object): Promise<Result> =>
+  ((await command(session, id, verb, params)) as { readonly result: Result }).result;
+
 async function listAddresses(session: Session, id: string, output: Output): Promise<void> {
   const addresses: Listed['addresses'][number][] = [];
   let page: Listed;
   do {
-    page = (await command(session, id, 'addresses', { after: addresses.at(-1)?.address ?? null })) as Listed;
+    page = await ask<Listed>(session, id, 'addresses', { after: addresses.at(-1)?.address ?? null });
     addresses.push(...page.addresses);
   } while (page.next !== null);
   if (output !== 'table') return printObject({ used: page.used, all: page.all, addresses }, output);
@@ -36,7 +39,7 @@ async function listAddresses(session: Session, id: string, output: Output): Prom
 }
 
 async function verifyAddresses(session: Session, id: string): Promise<void> {
-  const { used, all, ports, problems } = (await command(session, id, 'verify', {})) as Verified;
+  const { used, all, ports, problems } = await ask<Verified>(session, id, 'verify', {});
   for (const problem of problems) say(problem);
   say(`${id}: ${used} of ${all} addresses allocated to ${ports} ports, ${problems.length} problems`);
   if (problems.length === 0) return;

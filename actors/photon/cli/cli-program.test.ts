@@ -212,6 +212,30 @@ test('diff marks items of a list that come and go, and shows a new order by the 
   ]);
 });
 
+test('a list that is replaced as a whole is shown by the items that come and go', () => {
+  const rule = { direction: 'ingress', protocol: 'tcp', ports: { from: 80, to: 80 }, remote: null, description: '' };
+  const text = differenceText({
+    id: 'security-group/acme/web',
+    result: 'update',
+    changes: [
+      {
+        path: 'spec.rules',
+        before: [rule, { direction: 'egress', remote: null }],
+        after: [
+          { ...rule, remote: { cidr: '10.0.0.0/8' } },
+          { direction: 'egress', remote: null },
+        ],
+        change: 'in place',
+      },
+    ],
+  });
+  assert.equal(text.split('\n').slice(1), [
+    '    spec.rules  (in place)',
+    '      - {"direction":"ingress","protocol":"tcp","ports":{"from":80,"to":80}}',
+    '      + {"direction":"ingress","protocol":"tcp","ports":{"from":80,"to":80},"remote":{"cidr":"10.0.0.0/8"}}',
+  ]);
+});
+
 test('a file without a document is named and ends apply, diff and delete with the exit code for usage', async () => {
   cli.file('empty.yaml', '# nothing\n---\n');
   const runs = ['apply', 'diff', 'delete'].map((verb) => cli.run([verb, '-f', 'empty.yaml']));
