@@ -10,7 +10,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TapGuest } from '../harness/tap-guest.ts';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
+import { Chance } from '../simulation/seeded-random.ts';
 import { attacks } from './isolation-attacks.ts';
+import { isOwnIdentity, randomFrame } from './isolation-random.ts';
 import { gatewayMac, type Attack, type Scene } from './isolation-scene.ts';
 import * as frames from './isolation-frames.ts';
 import * as guests from './overlay-guests.ts';
@@ -154,6 +156,43 @@ test('no hostile frame comes out anywhere, and no table of the kernel changes', 
   const before = [await tablesOf(ports.own), await tablesOf(ports.far)];
   assert.equal(await leaksOf(attacks), []);
   assert.equal([await tablesOf(ports.own), await tablesOf(ports.far)], before);
+});
+
+test('of thousands of random frames none with a foreign identity comes out, and none reaches a closed guest', async () => {
+  const seed = process.env['PHOTON_SEED'] ?? String(Date.now());
+  const chance = new Chance(`frames ${seed}`);
+  const count = Number(process.env['PHOTON_FRAMES'] ?? 4_000);
+  const before = [await tablesOf(ports.own), await tablesOf(ports.far)];
+  const sent = new Map<string, Buffer>();
+  forgetFrames();
+  for (let at = 0; at < count; at += 100) {
+    const some = Array.from({ length: Math.min(100, count - at) }, () => {
+      const mark = nextMark();
+      const frame = randomFrame(chance, scene, mark);
+      sent.set(mark.toString(), frame);
+      return taps.own.send(frame);
+    });
+    await Promise.all(some);
+    await untilPassed();
+  }
+  const markOf = (frame: Buffer): string =>
+    frame.subarray(frame.indexOf(stem), frame.indexOf(stem) + stem.length + 6).toString();
+  const leaks = new Set<string>();
+  let passed = 0;
+  for (const { where, sniffer } of sniffers) {
+    for (const { link, way, frame } of sniffer.seen(({ link: one }) => one !== ports.own.tap)) {
+      const origin = sent.get(markOf(frame));
+      if (origin === undefined) continue;
+      passed += 1;
+      const own = isOwnIdentity(scene, origin);
+      if (!own || link === ports.other.tap)
+        leaks.add(`${where}: ${link} ${way} ${origin.subarray(0, 60).toString('hex')}`);
+    }
+  }
+  const reached = taps.other.takeFrames().flatMap((frame) => sent.get(markOf(frame)) ?? []);
+  assert.equal([[...leaks], reached.length], [[], 0], `seed ${seed}`);
+  assert.ok(passed > count / 100, `only ${passed} sightings of frames that may pass: the sniffers see nothing`);
+  assert.equal([await tablesOf(ports.own), await tablesOf(ports.far)], before, `seed ${seed}`);
 });
 
 test('afterwards the neighbours still get their addresses and answer echoes', async () => {
