@@ -50,6 +50,11 @@ const real: readonly Leg[] = [
     argv: ['cluster-tests/cluster/crash-takeover.test.ts'],
     environment: { PHOTON_TAKEOVERS: '50' },
   },
+  {
+    name: 'isolation',
+    argv: ['cluster-tests/cluster/isolation.test.ts'],
+    environment: { PHOTON_FRAMES: '60000' },
+  },
   { name: 'failovers', argv: ['runtime/journal/store-failover.test.ts'], environment: { PHOTON_FAILOVERS: '20' } },
   { name: 'faults', argv: ['cluster-tests/cluster/faults.test.ts'], environment: { PHOTON_FAULT_ROUNDS: '3' } },
   {

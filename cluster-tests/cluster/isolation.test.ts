@@ -190,7 +190,7 @@ test('of thousands of random frames none with a foreign identity comes out, and 
     }
   }
   const reached = taps.other.takeFrames().flatMap((frame) => sent.get(markOf(frame)) ?? []);
-  assert.equal([[...leaks], reached.length], [[], 0], `seed ${seed}`);
+  assert.equal([[...leaks].slice(0, 8), reached.length], [[], 0], `seed ${seed}`);
   assert.ok(passed > count / 100, `only ${passed} sightings of frames that may pass: the sniffers see nothing`);
   assert.equal([await tablesOf(ports.own), await tablesOf(ports.far)], before, `seed ${seed}`);
 });
