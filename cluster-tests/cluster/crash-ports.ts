@@ -37,18 +37,27 @@ export async function assertOneAddressEach(acme: CrashTenant, wanted: readonly D
   assert.is((network.status as { ports: number }).ports, wanted.length + 1);
 }
 
+/** A guest on a port of w1 that is bound without a VM, and the address that it is to get. */
+export async function openPortGuest(
+  cluster: PhotonCluster,
+  acme: CrashTenant,
+  port: string,
+): Promise<{ guest: TapGuest; address: string }> {
+  const { status } = await acme.reachState(`port/${tenant}/${port}`, /^active$/);
+  const { address, mac, proof } = status as { address: string; mac: string; proof: { tap: string } };
+  const { namespace } = await acme.placeOf('web-1');
+  // The namespace is named in the node's mount namespace only.
+  const inside = `/proc/${cluster.topology.node('w1').init.pid}/root/run/netns/${namespace}`;
+  return { guest: await TapGuest.open({ tap: proof.tap, mac, namespace: inside }), address };
+}
+
 /** The DHCP exchange of a guest on a port that is bound without a VM. */
 export async function exchange(
   cluster: PhotonCluster,
   acme: CrashTenant,
   port: string,
 ): Promise<{ address: string; wanted: string }> {
-  const { status } = await acme.reachState(`port/${tenant}/${port}`, /^active$/);
-  const { address, mac, proof } = status as { address: string; mac: string; proof: { tap: string } };
-  const { namespace } = await acme.placeOf('web-1');
-  // The namespace is named in the node's mount namespace only.
-  const inside = `/proc/${cluster.topology.node('w1').init.pid}/root/run/netns/${namespace}`;
-  const guest = await TapGuest.open({ tap: proof.tap, mac, namespace: inside });
+  const { guest, address } = await openPortGuest(cluster, acme, port);
   try {
     const lease = await guest.dhcp({ timeoutMs: 5_000 });
     return { address: lease.address, wanted: address };

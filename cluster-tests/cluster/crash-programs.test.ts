@@ -12,6 +12,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readGuest, visitGuest, type GuestFacts, type GuestPlace } from '../demo/guest-page.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
+import type { LeaseReport } from '../harness/tap-guest.ts';
 import { launchCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
 import {
   killInside,
@@ -23,7 +24,7 @@ import {
   type SeenProcess,
   type Sight,
 } from './crash-sight.ts';
-import { answeredOf, assertOneAddressEach, declare, exchange, type Declared } from './crash-ports.ts';
+import { answeredOf, assertOneAddressEach, declare, exchange, openPortGuest, type Declared } from './crash-ports.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
@@ -249,6 +250,36 @@ test('kill -9 dnsmasq: another one runs within seconds and gives the same addres
     await dnsmasqKilled();
   } finally {
     await acme.ask('port.delete', 'direct');
+  }
+});
+
+test('with controller and worker down guests renew their leases and reach each other; then all is as before', async () => {
+  for (const name of ['renews', 'other']) await acme.directPort(name, 'w1');
+  const [one, other] = [await openPortGuest(cluster, acme, 'renews'), await openPortGuest(cluster, acme, 'other')];
+  try {
+    const told = ({ address, router, mtu, leaseSeconds, hostname, server }: LeaseReport) =>
+      JSON.stringify({ address, router, mtu, leaseSeconds, hostname, server });
+    const first = await one.guest.dhcp({ timeoutMs: 5_000 });
+    assert.equal([first.address, (await other.guest.dhcp({ timeoutMs: 5_000 })).address], [one.address, other.address]);
+    const before = await look();
+    await killProgram('c1', 'controller');
+    await killProgram('w1', 'worker');
+    try {
+      assert.is(told(await one.guest.renew()), told(first));
+      assert.is(told(await one.guest.dhcp({ timeoutMs: 5_000 })), told(first), 'also as a guest that has just booted');
+      assert.is((await one.guest.ping(other.address, { count: 3, intervalMs: 20 })).received, 3);
+    } finally {
+      await startNode(cluster.topology, { name: 'c1', role: 'controller' });
+      await startNode(cluster.topology, { name: 'w1', role: 'worker' });
+    }
+    await acme.reachState('host/system/w1', /^present\.ready$/);
+    await acme.reachState('segment/acme/main@w1', /^serving/);
+    assert.equal(await look(), before, 'the same processes, taps and entries as before');
+    assert.is(told(await one.guest.renew()), told(first));
+    assert.is((await one.guest.ping(other.address, { count: 3, intervalMs: 20 })).received, 3);
+  } finally {
+    for (const { guest } of [one, other]) await guest.close();
+    for (const name of ['renews', 'other']) await acme.ask('port.delete', name);
   }
 });
 

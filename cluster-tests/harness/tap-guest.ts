@@ -137,6 +137,11 @@ export class TapGuest {
     return (await this.#ask({ do: 'dhcp', ...options })) as unknown as LeaseReport;
   }
 
+  /** A REQUEST for the address that it has, to its server alone. @throws Error as `dhcp` */
+  async renew(timeoutMs = 5_000): Promise<LeaseReport> {
+    return (await this.#ask({ do: 'dhcp', renew: true, timeoutMs })) as unknown as LeaseReport;
+  }
+
   /** Ends when every echo was answered or the time is up; loss is a number, not an error. */
   async ping(to: string, options: PingOptions = {}): Promise<PingReport> {
     const report = await this.#ask({ do: 'ping', to, ...options });
