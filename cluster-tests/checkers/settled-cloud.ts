@@ -172,8 +172,7 @@ function groupsOf({ id, context }: StoredActor): readonly string[] {
 /** Whether an object says that something it names does not exist. */
 const tellsMissing = (context: Fields): boolean => {
   const conditions = (context['conditions'] ?? []) as readonly { readonly type: string; readonly status: string }[];
-  const isTold = conditions.some(({ type, status }) => type === 'Groups' && status === 'False');
-  return isTold || fields(context['failure'])['code'] === 'reference_missing';
+  return conditions.some(({ type, status }) => ['Groups', 'References'].includes(type) && status === 'False');
 };
 
 /**

@@ -148,7 +148,13 @@ const making: readonly Row[] = [
 ];
 
 const binding: readonly Row[] = [
-  { in: 'unbound', with: { host: null }, on: bind(w1, 2), to: 'binding.segment', asks: ['segment.need > vpc'] },
+  {
+    in: 'unbound',
+    with: { host: null },
+    on: bind(w1, 2),
+    to: 'binding.segment',
+    asks: ['reference.add > security-group', 'segment.need > vpc'],
+  },
   { in: 'unbound', with: { host: null }, on: bind(w1, 2, 'vm/t/other'), to: 'unbound', asks: ['port.failed > vm'] },
   { in: 'unbound', with: { host: null }, on: rest, to: 'unbound', asks: ['port.unbound > vm'] },
   {

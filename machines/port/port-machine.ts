@@ -215,7 +215,8 @@ export const portMachine = setup({
       on: {
         ...regrouping('joinGroups', 'leaveOldGroups', 'observe'),
         ...deletedBy('port', inUse, { target: 'gone', actions: ['awaitAnswer', 'releaseAddress'] }),
-        'port.bind': [foreign, { target: 'binding', actions: 'takeBind' }],
+        // A group that was missing may have been declared since.
+        'port.bind': [foreign, { target: 'binding', actions: ['takeBind', 'joinGroups'] }],
         'port.rest': [foreign, { actions: 'tellUnbound' }],
         'port.unbind': { actions: 'answerUnchanged' },
         'port.release': [foreign, withdrawn],

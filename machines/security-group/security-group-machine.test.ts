@@ -35,6 +35,7 @@ const drop = (by: string) => ({ type: 'reference.drop', by });
 const port = 'port/t/p';
 const about = { section: 'security-groups', key: id };
 const remove = { type: 'security-group.delete' };
+const missing = { type: 'reference.missing', missing: 'security-group/t/peers' };
 const error = { code: 'quota_exceeded', message: 'x', retryable: false };
 
 const rows: readonly Row[] = [
@@ -129,6 +130,23 @@ const rows: readonly Row[] = [
     asks: ['reference.drop > address-set', 'reply'],
   },
   { in: 'ready', on: declare('apply', open80), command: 'd', to: 'ready', asks: ['reply'] },
+  // What a rule names is missing: it is asked for again, at the next change and now and then.
+  { in: 'ready', on: missing, to: 'incomplete', asks: [] },
+  {
+    in: 'incomplete',
+    with: { spec: specOf(fromPeers) },
+    on: declare('update', fromPeers, open80),
+    command: 'd',
+    to: 'ready',
+    asks: ['reference.add > security-group', 'reply'],
+  },
+  {
+    in: 'incomplete',
+    with: { spec: specOf(fromPeers) },
+    on: 'referenceReview',
+    to: 'ready',
+    asks: ['reference.add > security-group'],
+  },
   // The end
   {
     in: 'ready',
@@ -219,6 +237,15 @@ test('a generation is observed once every VPC has proven it', () => {
   assert.is(second['observedGeneration'], 2);
   const late = decided(securityGroupMachine, { ...held, ...two }, proven(1, vpc)).context;
   assert.equal(late['vpcs'], two.vpcs);
+});
+
+test('a missing reference is told until it is asked for again', () => {
+  const told = (context: Readonly<Record<string, unknown>>) =>
+    (context['conditions'] as readonly { type: string; message: string }[]).find(({ type }) => type === 'References');
+  const without = decided(securityGroupMachine, held, { in: 'ready', on: missing, to: '' }).context;
+  assert.match(told(without)?.message ?? '', 'security-group/t/peers, which does not exist');
+  const again = decided(securityGroupMachine, without, { in: 'incomplete', on: 'referenceReview', to: '' }).context;
+  assert.is(told(again), undefined);
 });
 
 test('a rule is refused with its path, and says what to write instead', () => {

@@ -26,6 +26,28 @@ const holders = {
 const realized = (status: 'True' | 'False', reason: string) =>
   ({ type: 'setCondition', params: { type: 'Realized', status, reason } }) as const;
 
+const serving = {
+  ...whileLiving('security-group', {
+    target: 'ready',
+    actions: ['referAnew', 'takeSpec', 'forgetFailure', 'publish', 'answerUpdated'],
+  }),
+  ...holders,
+  ...deletedBy(
+    'security-group',
+    { guard: 'isDefault', actions: 'rejectDefault' },
+    { guard: 'isHeld', actions: ['rejectInUse', 'confirmHolders'] },
+    { target: 'gone', actions: ['awaitAnswer', 'dropAll', 'releaseQuota'] },
+  ),
+  'group.open': { actions: 'tellOpened' },
+  'group.close': { target: 'gone', actions: ['dropAll', 'endHolders'] },
+  'quota.granted': {},
+  'reference.missing': { target: 'incomplete', actions: 'noteMissing' },
+  'reference.confirm': [{ guard: 'namesAsker' }, { actions: 'disownReference' }],
+  'element.realized': { guard: 'isNewest', actions: ['noteRealized', realized('True', 'Proven')] },
+  'element.delayed': { guard: 'isNewest', actions: ['noteFailure', realized('False', 'HostDelayed')] },
+  'element.removed': {},
+} as const;
+
 export const securityGroupMachine = setup({
   types: {
     context: {} as SecurityGroupContext,
@@ -48,7 +70,8 @@ export const securityGroupMachine = setup({
     publish: act(messages.publish),
     noteRealized: assign(messages.noteRealized),
     referToAll: tell(messages.referToAll),
-    referAnew: tell(messages.referAnew),
+    referAnew: act(messages.referAnew),
+    referAgain: act(messages.referAgain),
     dropAll: tell(messages.dropAll),
     noteMissing: assign(messages.noteMissing),
   },
@@ -59,7 +82,7 @@ export const securityGroupMachine = setup({
     isNewest: messages.isNewest,
     namesAsker: messages.namesAsker,
   },
-  delays: { quotaDeadline: 5_000 },
+  delays: { quotaDeadline: 5_000, referenceReview: 300_000 },
 }).createMachine({
   id: 'security-group',
   context: ({ input }) => ({ ...newDeclared(input.id), holders: 0, vpcs: {} }),
@@ -96,26 +119,14 @@ export const securityGroupMachine = setup({
       description: 'Ports can have the group. Every host with one has its rules; the condition Realized tells whether.',
       tags: 'steady',
       entry: ready('True', 'Ready'),
-      on: {
-        ...whileLiving('security-group', {
-          actions: ['referAnew', 'takeSpec', 'forgetFailure', 'publish', 'answerUpdated'],
-        }),
-        ...holders,
-        ...deletedBy(
-          'security-group',
-          { guard: 'isDefault', actions: 'rejectDefault' },
-          { guard: 'isHeld', actions: ['rejectInUse', 'confirmHolders'] },
-          { target: 'gone', actions: ['awaitAnswer', 'dropAll', 'releaseQuota'] },
-        ),
-        'group.open': { actions: 'tellOpened' },
-        'group.close': { target: 'gone', actions: ['dropAll', 'endHolders'] },
-        'quota.granted': {},
-        'reference.missing': { actions: 'noteMissing' },
-        'reference.confirm': [{ guard: 'namesAsker' }, { actions: 'disownReference' }],
-        'element.realized': { guard: 'isNewest', actions: ['noteRealized', realized('True', 'Proven')] },
-        'element.delayed': { guard: 'isNewest', actions: ['noteFailure', realized('False', 'HostDelayed')] },
-        'element.removed': {},
-      },
+      on: serving,
+    },
+    incomplete: {
+      description:
+        'As ready, but a rule names what does not exist; the condition References says what. It is looked for now and then.',
+      tags: 'steady',
+      on: serving,
+      after: { referenceReview: { target: 'ready', actions: 'referAgain' } },
     },
     gone: {
       description: 'The group has ended, or was never created; its name is free.',

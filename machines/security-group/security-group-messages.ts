@@ -1,6 +1,6 @@
 /** Context of a security group, its changes and its messages: pure functions of context and event. */
 import { assertEvent } from 'xstate';
-import type { DeclaredContext } from '../values/declared.ts';
+import { withCondition, type DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import { forgetHolders, holdersAfter, referring, type Held } from '../values/references.ts';
 import { reject, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
@@ -144,18 +144,31 @@ export const referToAll = ({ context }: At): readonly Asked[] =>
 export const dropAll = ({ context }: At): readonly Asked[] =>
   referring(context.id, null, named(context, context.spec), []);
 
-/** Before a changed spec is taken. */
-export function referAnew({ context, event }: At): readonly Asked[] {
+const referenceCondition = 'References';
+const withoutMissing = ({ conditions }: SecurityGroupContext): SecurityGroupContext['conditions'] =>
+  conditions.filter(({ type }) => type !== referenceCondition);
+
+/** Before a changed spec is taken: refers to all that it names, also to what was missing before. */
+export function referAnew({ context, event }: At): Acted<SecurityGroupContext> {
   assertEvent(event, ['security-group.update', 'security-group.apply']);
-  return referring(context.id, null, named(context, context.spec), named(context, event.spec));
+  const after = named(context, event.spec);
+  const left = named(context, context.spec).filter((to) => !after.includes(to));
+  const asks = [...referring(context.id, null, [], after), ...referring(context.id, null, left, [])];
+  return { changes: { conditions: withoutMissing(context) }, asks };
 }
+
+/** Asks again for all that the rules name; what is still missing says so. */
+export const referAgain = (seen: At): Acted<SecurityGroupContext> => ({
+  changes: { conditions: withoutMissing(seen.context) },
+  asks: referToAll(seen),
+});
 
 export const namesAsker = ({ context, event }: At): boolean =>
   event.type === 'reference.confirm' && named(context, context.spec).includes(event.of);
 
-export function noteMissing({ event }: At): Change {
+export function noteMissing({ context, event }: At): Change {
   assertEvent(event, 'reference.missing');
-  const what = `a rule names ${event.missing}, which does not exist`;
-  const message = `${what}: it admits nothing; declare it, or remove the rule`;
-  return { failure: { code: 'reference_missing', message, retryable: false } };
+  const message = `a rule names ${event.missing}, which does not exist: it admits nothing until that is declared`;
+  const condition = { type: referenceCondition, status: 'False', reason: 'Missing', message } as const;
+  return { conditions: withCondition(context.conditions, condition, event.meta.at) };
 }

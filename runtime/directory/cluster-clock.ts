@@ -10,7 +10,7 @@
  * difference back; others do not believe a reading that is too far ahead until it has come again and again. So a step
  * costs at most the pause between two beats.
  *
- * A node knows the shared clock up to the time that a tick takes. `sharedMs` is the least that it can be: what waits by
+ * A node knows the shared clock up to the time that a tick takes, and less well the longer ago the last tick is. `sharedMs` is the least that it can be: what waits by
  * it is never early. `sharedAtMostMs` is the most: a time that is stored by it is never too soon for another node.
  *
  * Rejected: TIME of the store by itself, because it steps, and differs between the servers of a failover; agreement of
@@ -65,11 +65,18 @@ export class ClusterClock implements SharedClock {
   }
 
   sharedMs(): number {
-    return Math.floor(this.#base.monotonicMs() + this.#least);
+    const nowMs = this.#base.monotonicMs();
+    return Math.floor(nowMs + this.#least - this.#driftMs(nowMs));
   }
 
   sharedAtMostMs(): number {
-    return Math.ceil(this.#base.monotonicMs() + this.#most);
+    const nowMs = this.#base.monotonicMs();
+    return Math.ceil(nowMs + this.#most + this.#driftMs(nowMs));
+  }
+
+  /** How far the monotonic clock may have drifted since the last tick, which may be long ago. */
+  #driftMs(nowMs: number): number {
+    return this.#last === undefined ? 0 : Math.max(0, nowMs - this.#last.answeredMs) * drift;
   }
 
   /** Must be called once before this node owns anything, and then with every beat. */
@@ -105,7 +112,7 @@ export class ClusterClock implements SharedClock {
     const { sharedMs, askedMs, answeredMs } = reading;
     const least = sharedMs - answeredMs;
     const most = sharedMs - askedMs;
-    const driftMs = this.#last === undefined ? Infinity : (answeredMs - this.#last.answeredMs) * drift;
+    const driftMs = this.#last === undefined ? Infinity : this.#driftMs(answeredMs);
     const isAhead = least > this.#most + driftMs + toleranceMs;
     if (isAhead && this.#doubted < doubtedReadings) {
       this.#doubted += 1;
