@@ -253,7 +253,7 @@ test('kill -9 dnsmasq: another one runs within seconds and gives the same addres
   }
 });
 
-test('with controller and worker down guests renew their leases and reach each other; then all is as before', async () => {
+test('with controller and worker down guests renew their leases and reach each other', async () => {
   for (const name of ['renews', 'other']) await acme.directPort(name, 'w1');
   const [one, other] = [await openPortGuest(cluster, acme, 'renews'), await openPortGuest(cluster, acme, 'other')];
   try {

@@ -123,8 +123,9 @@ export const securityGroupMachine = setup({
     },
     incomplete: {
       description:
-        'As ready, but a rule names what does not exist; the condition References says what. It is looked for now and then.',
+        'As ready, but a rule names what does not exist; the condition References says what. It is looked for again.',
       tags: 'steady',
+      entry: ready('True', 'Incomplete'),
       on: serving,
       after: { referenceReview: { target: 'ready', actions: 'referAgain' } },
     },

@@ -132,6 +132,19 @@ test('a slow tick says less than a quick one, and does not move what is known be
   assert.equal([clock.sharedMs(), clock.sharedAtMostMs()], [50_010, 50_020]);
 });
 
+test('without ticks what is known of the clock widens by the drift that a computer may have', () => {
+  let monotonicMs = 1_000;
+  const clock = new ClusterClock({ ...processClock, monotonicMs: () => monotonicMs });
+  clock.learn({ sharedMs: 50_000, passedMs: 0, askedMs: 1_000, answeredMs: 1_000 });
+  assert.equal([clock.sharedMs(), clock.sharedAtMostMs()], [50_000, 50_000]);
+  monotonicMs += 10_000;
+  // A node whose clock runs 0.5 % too fast must not fire a timer early, nor one that runs too slowly store a time too
+  // soon.
+  assert.equal([clock.sharedMs(), clock.sharedAtMostMs()], [59_950, 60_050]);
+  clock.learn({ sharedMs: 59_990, passedMs: 9_990, askedMs: monotonicMs, answeredMs: monotonicMs });
+  assert.equal([clock.sharedMs(), clock.sharedAtMostMs()], [59_990, 59_990]);
+});
+
 test('a reading that is too far ahead is believed when it comes again and again; one that is behind at once', () => {
   const clock = stoppedClock();
   clock.learn(reading(50_000, 1_000));

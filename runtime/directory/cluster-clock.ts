@@ -10,8 +10,9 @@
  * difference back; others do not believe a reading that is too far ahead until it has come again and again. So a step
  * costs at most the pause between two beats.
  *
- * A node knows the shared clock up to the time that a tick takes, and less well the longer ago the last tick is. `sharedMs` is the least that it can be: what waits by
- * it is never early. `sharedAtMostMs` is the most: a time that is stored by it is never too soon for another node.
+ * A node knows the shared clock up to the time that a tick takes, and less well the longer ago the last tick is.
+ * `sharedMs` is the least that it can be: what waits by it is never early. `sharedAtMostMs` is the most: a time that is
+ * stored by it is never too soon for another node.
  *
  * Rejected: TIME of the store by itself, because it steps, and differs between the servers of a failover; agreement of
  * the nodes' own clocks, because a newcomer could not tell who is right; the remaining time instead of the due time in
