@@ -18,6 +18,7 @@ import { readGuest } from '../demo/guest-page.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import { launchCluster, photonCli, startNode, type PhotonCluster } from './cluster-launch.ts';
 import { sightOf, type Sight } from './crash-sight.ts';
+import { openPortGuest } from './crash-ports.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { findProgram, isRunning, startProgram } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
@@ -236,6 +237,46 @@ test('killed between the two commits of a change: one generation, and that one r
   assert.not.match(await dhcpFiles(), '192.0.2.54');
   const { qemus } = await seen();
   assert.is(qemus.length, 1, 'the VM runs on');
+});
+
+test('several NICs have networks, addresses and groups of their own; other groups apply while the guest runs', async () => {
+  await acme.ask('network.create', 'back', { subnets: [{ cidr: '10.22.0.0/24' }] });
+  await acme.ask('security-group.create', 'closed', { rules: [{ direction: 'egress' }] });
+  const boot = { kernel: 'guest-kernel', initrd: 'guest-initrd', commandLine };
+  const spec = (securityGroups: readonly string[] | null) => ({
+    memoryMib: 160,
+    restart: 'always',
+    nics: [{ network: 'front' }, { name: 'eth1', network: 'back', securityGroups }],
+    disks: [{ volume: 'visits' }],
+    boot,
+  });
+  await acme.ask('vm.update', 'web-1', spec(['closed']));
+  await cli('-t', tenant, 'vm', 'restart', 'web-1');
+  await realized('vm/acme/web-1');
+  const place = await acme.placeOf('web-1');
+  let facts = await readGuest(place, 60_000);
+  await until('the guest has both leases', async () => (facts = await readGuest(place)).addresses.length === 2);
+  const [front = '', back = ''] = facts.addresses.map((one) => one.replace(/\/24$/, ''));
+  assert.match(back, /^10\.22\.0\./);
+  await acme.directPort('neighbour', 'w1');
+  const { guest } = await openPortGuest(cluster, acme, 'neighbour');
+  try {
+    await guest.dhcp({ timeoutMs: 5_000 });
+    const answers = async (to: string) => (await guest.ping(to, { count: 2, intervalMs: 20, timeoutMs: 500 })).received;
+    assert.equal([await answers(front), await answers(back)], [2, 0], 'eth1 is closed');
+    await acme.ask('vm.update', 'web-1', spec(null));
+    await until('eth1 answers', async () => (await answers(back)) === 2);
+  } finally {
+    await guest.close();
+  }
+  assert.is((await readGuest(place)).boot_id, facts.boot_id, 'the guest has run on');
+  const { status } = (await acme.find('vm/acme/web-1')) as ActorObject;
+  const { ports, wiring } = status as Record<'ports' | 'wiring', Record<string, { groups: readonly string[] }>>;
+  const id = 'port/acme/web-1.eth1';
+  assert.equal(
+    [ports[id]?.groups, wiring[id]?.groups],
+    [['security-group/acme/default'], ['security-group/acme/default']],
+  );
 });
 
 test.run();

@@ -54,7 +54,7 @@ const rows: readonly Row[] = [
     with: { spec: inWeb, proof: p.proof, joined: [group('default'), group('web')] },
     on: p.from('ready', { proof: webProof }),
     to: 'active',
-    asks: [leave, 'port.located > vpc'],
+    asks: [leave, 'port.located > vpc', 'port.active > vm'],
   },
   // A late proof of the old groups leaves none.
   {

@@ -296,7 +296,7 @@ export const portMachine = setup({
         ...regrouped,
         'port.bind': rebound,
         'binding.ready': [
-          { guard: 'bringsGroups', actions: ['noteProof', 'settleGroups', 'locate'] },
+          { guard: 'bringsGroups', actions: ['noteProof', 'settleGroups', 'locate', 'tellActive'] },
           { guard: 'isCurrent', actions: 'noteProof' },
         ],
         'binding.failed': [

@@ -205,7 +205,7 @@ export function tellFailed({ context, event }: At): readonly Asked[] {
 
 /** Without a publication there is no VPC in the context; then the sender is answered. */
 export const tellRemoved = ({ context, event }: At): readonly Asked[] => [
-  send(context.vpc || (event.meta.from ?? ''), segmentRemoved({ host: context.host })),
+  send(context.vpc || (event.meta.from ?? ''), segmentRemoved({ host: context.host, heard: heardOf(context) })),
 ];
 
 export const forgetRows = ({ context, event }: At): readonly Asked[] =>

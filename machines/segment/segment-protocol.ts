@@ -67,6 +67,8 @@ export const segmentFailed = message('segment.failed', 'A section, or the segmen
 });
 export const segmentRemoved = message('segment.removed', 'Nothing of the VPC is left on the host.', {
   host: z.string(),
+  /** As in `segment.failed`. */
+  heard: generationsSchema,
 });
 
 export interface SegmentAsk {

@@ -32,6 +32,16 @@ test('a failure sent before the last publication arrived keeps the segment, whic
   assert.equal(Object.keys(decided(vpcMachine, held, told(2)).context['segments'] as object), ['w2']);
 });
 
+test('publications and ends that cross do not go on for ever: the end of an earlier segment starts no other', () => {
+  // A publication is on its way while the segment of the one before says that its host is fenced, and ends.
+  const before = { ...heard, networks: 1 };
+  const late = decided(vpcMachine, held, { ...gone, on: { ...said, heard: before } }).context;
+  const ended = decided(vpcMachine, late, { ...gone, on: { type: 'segment.removed', host: 'w1', heard: before } });
+  assert.equal(ended.asks, [], 'nothing is published: the newer publication is answered by the next segment');
+  const answered = decided(vpcMachine, ended.context, gone);
+  assert.equal(Object.keys(answered.context['segments'] as object), ['w2']);
+});
+
 test('its proofs are not awaited any more, also not by a VPC that is being deleted', () => {
   const owing: VpcContext = { ...bare, ...two, withdrawing: { 'network/t/a': { w1: 3 } } };
   const { asks, context } = decided(vpcMachine, owing, gone);

@@ -116,7 +116,7 @@ const life: readonly Row[] = [
   {
     in: 'removing',
     with: { segments: { w1: view(1) } },
-    on: { type: 'segment.removed', host: 'w1' },
+    on: { type: 'segment.removed', host: 'w1', heard },
     rows: none,
     to: 'gone',
     asks: ['vni.release > cluster', 'quota.release > tenant'],
@@ -258,7 +258,7 @@ const ports: readonly Row[] = [
   {
     in: 'ready',
     with: { segments: { w1: removing, w2: view(2) } },
-    on: { type: 'segment.removed', host: 'w1' },
+    on: { type: 'segment.removed', host: 'w1', heard },
     rows: none,
     to: 'ready',
     // It is no peer since its removal began; see below.
@@ -267,14 +267,23 @@ const ports: readonly Row[] = [
   {
     in: 'ready',
     with: { segments: { w1: removing }, waiting: waits() },
-    on: { type: 'segment.removed', host: 'w1' },
+    on: { type: 'segment.removed', host: 'w1', heard },
     rows: none,
     to: 'ready',
     asks: [published],
   },
   // Requested again since it ended with its host: the next segment starts empty.
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1' }, rows: none, to: 'ready', asks: [published] },
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w9' }, rows: none, to: 'ready', asks: [] },
+  {
+    in: 'ready',
+    with: two,
+    on: { type: 'segment.removed', host: 'w1', heard },
+    rows: none,
+    to: 'ready',
+    asks: [published],
+  },
+  // It had not heard of the latest publication, which another segment answers.
+  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1', heard: {} }, rows: none, to: 'ready', asks: [] },
+  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w9', heard }, rows: none, to: 'ready', asks: [] },
 ];
 
 test('ports get their network on a host by its proof', () => {
@@ -348,7 +357,7 @@ test('CIDRs are free only when every host that had the network has proven its ab
   const second = after(late.context, { on: proven(1, { networks: 3 }) });
   assert.equal(second.asks, []);
   assert.equal(Object.keys(second.context['networks'] as object), ['network/t/a', 'network/t/b']);
-  const third = after(second.context, { on: { type: 'segment.removed', host: 'w2' }, rows: none });
+  const third = after(second.context, { on: { type: 'segment.removed', host: 'w2', heard }, rows: none });
   assert.equal(third.asks, ['network.withdrawn > network']);
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });
