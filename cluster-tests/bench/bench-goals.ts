@@ -50,7 +50,7 @@ function number(value: number): string {
 
 /** A bound that was computed from other figures has more digits than anybody wants to read. */
 const boundText = (bound: number | undefined): string =>
-  bound === undefined || Number.isInteger(bound * 1000) ? String(bound) : number(bound);
+  bound === undefined || String(bound).length <= 5 ? String(bound) : number(bound);
 
 const shown = (value: number, unit: GoalUnit): string => `${number(value)} ${unit}`;
 

@@ -227,6 +227,7 @@ export class WiringRow {
     readonly product: number[][];
     readonly bare: number[][];
   }[];
+  #wirings = 0;
 
   constructor(dp: Dataplane, { wired }: HostScene) {
     this.#sides = [few, wired].map((count, index) => {
@@ -242,6 +243,12 @@ export class WiringRow {
     }
   }
 
+  /** A port that was never there before: where a name comes back, `ip` and `bridge` must be started anew. */
+  #next(count: number): number {
+    this.#wirings += 1;
+    return count + this.#wirings;
+  }
+
   async round(): Promise<void> {
     const taken = new Map(this.#sides.map(({ count }) => [count, [] as number[]]));
     for (const { count, bare } of this.#sides) {
@@ -250,8 +257,9 @@ export class WiringRow {
     }
     for (let step = 0; step < stepsInRound; step++)
       for (const { count, vpc } of this.#sides) {
-        taken.get(count)?.push(await vpc.wire(count));
-        await vpc.remove(count);
+        const port = this.#next(count);
+        taken.get(count)?.push(await vpc.wire(port));
+        await vpc.remove(port);
       }
     for (const { count, product } of this.#sides) product.push(taken.get(count) ?? []);
   }

@@ -21,6 +21,8 @@ export interface NetworkScene {
 }
 
 export interface ClusterRow {
+  /** Only the first round is measured. */
+  readonly once?: true;
   round(index: number): Promise<void>;
   report(): RowReport;
 }
@@ -183,8 +185,8 @@ export class RuleRow implements ClusterRow {
 const idleSeconds = 20;
 const fewPorts = 2;
 
-/** Measures once, in the first round. */
 export class IdleRow implements ClusterRow {
+  readonly once = true;
   readonly #session: BenchSession;
   readonly #scene: NetworkScene;
   readonly #controller: string;
@@ -196,8 +198,7 @@ export class IdleRow implements ClusterRow {
     this.#controller = controller;
   }
 
-  async round(index: number): Promise<void> {
-    if (index > 0) return;
+  async round(): Promise<void> {
     const session = this.#session;
     await session.command('network', 'idle', 'create', { vpc: 'main', subnets: [{ name: 'a', cidr: '10.92.0.0/24' }] });
     for (const host of this.#scene.hosts)
