@@ -10,7 +10,8 @@ import { nodeFlags } from '../harness/node-flags.ts';
 import { BenchReport } from './bench-report.ts';
 import { withBenchSession, type BenchSession } from './bench-session.ts';
 import type { HostAnswer, HostOrders } from './network-host-main.ts';
-import { CommandRow, IdleRow, NetworkRow, RuleRow, type ClusterRow, type NetworkScene } from './network-rows.ts';
+import { CommandRow, IdleRow, NetworkRow, RuleRow, storeNode } from './network-rows.ts';
+import type { ClusterRow, NetworkScene } from './network-rows.ts';
 import { runInNamespaces } from './own-namespaces.ts';
 
 export const networkUsage =
@@ -90,7 +91,7 @@ async function measureCluster(report: BenchReport, orders: Orders): Promise<void
   if (names.length === 0) return;
   const hosts = Array.from({ length: orders.hosts }, (_, index) => `w${index + 1}`);
   const nodes = [
-    { name: 's1', role: 'store' },
+    { name: storeNode, role: 'store' },
     { name: controller, role: 'controller' },
     ...hosts.map((name) => ({ name, role: 'worker' }) as const),
   ] as const;

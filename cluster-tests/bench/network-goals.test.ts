@@ -13,11 +13,11 @@ const verdicts = ({ goals }: RowReport): readonly (readonly [number, boolean])[]
 test('commands: the p99 of each round is judged by its median, the rate from below', () => {
   const round = (slowest: number): number[] => [...Array.from({ length: 98 }, () => 5), slowest, slowest];
   const latencies = [round(24), round(90), round(25)];
-  assert.equal(verdicts(commandGoals(latencies, [200, 150, 300])), [
+  assert.equal(verdicts(commandGoals(latencies, [200, 150, 300], [[1]])), [
     [25, true],
     [200, true],
   ]);
-  assert.equal(verdicts(commandGoals([round(26)], [199])), [
+  assert.equal(verdicts(commandGoals([round(26)], [199], [[1]])), [
     [26, false],
     [199, false],
   ]);
@@ -69,7 +69,7 @@ test('the controller may take one percent while nothing happens', () => {
 });
 
 test('a round that was not measured is an error, no goal', () => {
-  assert.throws(() => commandGoals([[]], [1]), /not measured/);
+  assert.throws(() => commandGoals([[]], [1], [[1]]), /not measured/);
   assert.throws(() => ruleGoals({ enforced: [[1]], observed: [[1]], bare: [] }, ''), /not measured/);
 });
 

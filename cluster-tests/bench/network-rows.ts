@@ -3,6 +3,8 @@
  * groups, idling. A row measures in rounds, both legs in each, so that both see the same machine. Each row makes what
  * it needs in its first round. Called by network-bench.ts; goals are in network-goals.ts.
  */
+import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { groupChain } from '@photoncloud/actors/dataplane/security-group/group-chains';
 import { runBareLeg } from './bare-leg.ts';
 import type { RowReport } from './bench-goals.ts';
@@ -27,15 +29,37 @@ export interface ClusterRow {
   report(): RowReport;
 }
 
+export const storeNode = 's1';
+
 const latencyCommands = 200;
 const rateLanes = 32;
 const rateMs = 3_000;
+
+const diskWrites = 50;
+
+/** The store syncs to its disk before each answer. @returns ms of each of some writes that are synced */
+function syncedWrites(folder: string): number[] {
+  const path = join(folder, 'bench-write');
+  const file = openSync(path, 'w');
+  try {
+    return Array.from({ length: diskWrites }, () => {
+      const at = performance.now();
+      writeSync(file, 'x'.repeat(1_024));
+      fdatasyncSync(file);
+      return performance.now() - at;
+    });
+  } finally {
+    closeSync(file);
+    rmSync(path);
+  }
+}
 
 /** Ports without a host: only the control plane works. */
 export class CommandRow implements ClusterRow {
   readonly #session: BenchSession;
   readonly #latencies: number[][] = [];
   readonly #rates: number[] = [];
+  readonly #writes: number[][] = [];
 
   constructor(session: BenchSession) {
     this.#session = session;
@@ -49,6 +73,7 @@ export class CommandRow implements ClusterRow {
       vpc: network,
       subnets: [{ name: 'a', cidr: '10.90.0.0/20' }],
     });
+    this.#writes.push(syncedWrites(session.cluster.topology.node(storeNode).folder));
     let made = 0;
     const create = async (): Promise<number> => {
       await session.command('port', `call-${index}-${made++}`, 'create', { network });
@@ -67,7 +92,7 @@ export class CommandRow implements ClusterRow {
   }
 
   report(): RowReport {
-    return commandGoals(this.#latencies, this.#rates);
+    return commandGoals(this.#latencies, this.#rates, this.#writes);
   }
 }
 
