@@ -38,8 +38,8 @@ export async function idleCpu(
   programs: readonly (readonly [node: string, role: 'controller' | 'worker'])[],
   seconds: number,
 ): Promise<readonly number[]> {
-  // Work of the commands before must be over first.
-  await pause(2_000);
+  // Work of the commands before must be over first, and what V8 compiles and collects after a start.
+  await pause(10_000);
   const read = (): number[] => programs.map(([node, role]) => session.cpuMs(node, role));
   const before = read();
   await pause(seconds * 1_000);
