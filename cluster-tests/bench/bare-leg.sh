@@ -3,7 +3,7 @@
 # VM, each timed, as lines "sample NAME MS" on stdout. No code of photoncloud runs here. Started by bare-leg.ts as the
 # first process of its own network, mount and process namespaces with a private /run, so everything it makes ends with
 # it. In Bash, because its process starts are part of the figures and must stay comparable with earlier ones.
-#   bare-leg.sh network RUNS | ports COUNT | boot RUNS
+#   bare-leg.sh network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT
 #   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder)
 set -u -o pipefail
 now() { REPLY=${EPOCHREALTIME/[.,]/}; }
@@ -159,6 +159,68 @@ leg_ports() {
   done
 }
 
+address_of() { REPLY=10.$((80 + ($1 >> 16))).$(($1 >> 8 & 255)).$(($1 & 255)); }
+mac_of() { printf -v REPLY '02:00:00:%02x:%02x:%02x' $(($1 >> 16)) $(($1 >> 8 & 255)) $(($1 & 255)); }
+# COUNT FIRST: rules that let in COUNT ports, the first of them FIRST.
+group_rules() {
+  local k
+  for ((k = 0; k < $1; k++)); do echo "add rule inet sg grp tcp dport $(($2 + k)) accept"; done
+}
+# COUNT RULES: the rules of COUNT ports that share one security group, without their taps.
+port_rules() {
+  local k ip mac; local -a taps=() macs=() spoof=() inmap=()
+  for ((k = 1; k <= $1; k++)); do
+    address_of $k; ip=$REPLY; mac_of $k; mac=$REPLY
+    taps+=("tp$k") macs+=("tp$k . $mac") spoof+=("tp$k . $mac . $ip") inmap+=("$ip : goto grp")
+  done
+  local IFS=,
+  { echo "add chain inet sg grp"; group_rules "$2" 1000; cat <<X
+add element bridge port taps { ${taps[*]} }
+add element bridge port macs { ${macs[*]} }
+add element bridge port spoof { ${spoof[*]} }
+add element inet sg inmap { ${inmap[*]} }
+X
+  } | within vpc nft -f - || die 'the rules of ports'
+}
+
+# Replaces the rules of the group, in one transaction.
+leg_rules() {
+  local r text
+  network_realize
+  port_rules "$2" "$3"
+  for ((r = 0; r < $1; r++)); do
+    text=$(echo 'flush chain inet sg grp'; group_rules "$3" $((2000 + r)))
+    tick; within vpc nft -f - <<<"$text" || die rules; tock rules_replace
+  done
+}
+
+# Adds the rules of one port to those of COUNT others, and takes them away again.
+leg_admit() {
+  local r added deleted ip=10.79.0.1 mac=02:00:00:ff:00:01
+  local -a elements=("bridge port taps { tpx }" "bridge port macs { tpx . $mac }"
+    "bridge port spoof { tpx . $mac . $ip }" "inet sg inmap { $ip : goto grp }")
+  network_realize
+  port_rules "$2" 5
+  added=$(printf 'add element %s\n' "${elements[@]}") deleted=$(printf 'delete element %s\n' "${elements[@]}")
+  for ((r = 0; r < $1; r++)); do
+    tick; within vpc nft -f - <<<"$added" || die admit; tock port_admit
+    within vpc nft -f - <<<"$deleted" || die dismiss
+  done
+}
+
+# Adds one address to a set that has COUNT, and takes it away again.
+leg_members() {
+  local r k; local -a members=()
+  for ((k = 1; k <= $2; k++)); do address_of $k; members+=("$REPLY"); done
+  network_realize
+  within vpc nft -f - <<<"add set inet sg members { type ipv4_addr; }
+add element inet sg members { $(IFS=,; echo "${members[*]}") }" || die members
+  for ((r = 0; r < $1; r++)); do
+    tick; within vpc nft -f - <<<'add element inet sg members { 10.79.0.1 }' || die member; tock member_add
+    within vpc nft -f - <<<'delete element inet sg members { 10.79.0.1 }' || die member
+  done
+}
+
 qmp() { echo "$1" >&"${QEMU_JOB[1]}"; qmp_wait '"return"'; }
 qmp_wait() {
   local line
@@ -208,8 +270,10 @@ leg_boot() {
   dnsmasq_stop
 }
 
-[[ $# = 2 && $1 =~ ^(network|ports|boot)$ && $2 =~ ^[0-9]+$ ]] || die 'usage: network RUNS | ports COUNT | boot RUNS'
+usage='network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT'
+[[ "$*" =~ ^((network|ports|boot) [0-9]+|(admit|members) [0-9]+ [0-9]+|rules [0-9]+ [0-9]+ [0-9]+)$ ]] ||
+  die "usage: $usage"
 CPU=${CPU:-qemu64,+rdrand,+rdseed}
 underlay
-"leg_$1" "$2"
+leg_"$1" "${@:2}"
 exit 0

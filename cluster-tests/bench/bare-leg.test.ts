@@ -36,4 +36,11 @@ test('every port has a sample of its own', async () => {
   assert.is((await runBareLeg({ leg: 'ports', count: 5 }))['port']?.length, 5);
 });
 
+test('a chain is replaced, a port admitted and a member added as often as asked', async () => {
+  const rules = await runBareLeg({ leg: 'rules', runs: 3, count: 20, rules: 10 });
+  assert.is(rules['rules_replace']?.length, 3);
+  assert.is((await runBareLeg({ leg: 'admit', runs: 2, count: 300 }))['port_admit']?.length, 2);
+  assert.is((await runBareLeg({ leg: 'members', runs: 2, count: 1_000 }))['member_add']?.length, 2);
+});
+
 test.run();

@@ -1,11 +1,19 @@
 /** Figures and targets from hand-made samples: medians, growth, limits; a step without samples is an error. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { figureTable, growth, holds, summarize, targetTable, type Target } from './bench-figures.ts';
+import { figureTable, growth, holds, percentile, summarize, targetTable, type Target } from './bench-figures.ts';
 
 test('a summary does not depend on the order of the samples', () => {
   assert.equal(summarize([9, 1, 5, 7]), { median: 5, min: 1, max: 9, count: 4 });
   assert.throws(() => summarize([]), /not measured/);
+});
+
+test('a percentile is a sample: the smallest that enough others do not exceed', () => {
+  const samples = Array.from({ length: 100 }, (_, k) => 100 - k);
+  assert.is(percentile(samples, 0.99), 99);
+  assert.is(percentile(samples, 0.5), 50);
+  assert.is(percentile([1, 9, 5], 0.99), 9);
+  assert.throws(() => percentile([], 0.5), /not measured/);
 });
 
 test('growth compares the last tenth with the first', () => {

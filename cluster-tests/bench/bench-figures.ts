@@ -22,6 +22,14 @@ export function summarize(samples: readonly number[]): Summary {
   return { median: at((sorted.length - 1) >> 1), min: at(0), max: at(sorted.length - 1), count: sorted.length };
 }
 
+/** The smallest sample that at least this share of all samples does not exceed. @throws RangeError without samples */
+export function percentile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const value = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+  if (value === undefined) throw new RangeError('no samples: the step was not measured');
+  return value;
+}
+
 /** Median of the last tenth over median of the first tenth: how the cost of a step grows with existing objects. */
 export function growth(samples: readonly number[]): number {
   const tenth = Math.max(1, Math.floor(samples.length / 10));

@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { PerformEffect } from '@photoncloud/runtime/contract/effect';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import { sharedShards, shardOf } from '@photoncloud/runtime/journal/shard-placement';
-import type { RowReport } from './runtime-goals.ts';
+import type { RowReport } from './bench-goals.ts';
 import { benchActor, benchRegistry, pressStep } from './runtime-kinds.ts';
 import {
   Courier,

@@ -5,12 +5,11 @@
  * bench-main.ts.
  */
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nodeFlags } from '../harness/node-flags.ts';
-import { figureLines, goalTable, judge, type RowReport } from './runtime-goals.ts';
+import type { RowReport } from './bench-goals.ts';
+import { BenchReport } from './bench-report.ts';
 import type { RowOptions } from './runtime-throughput.ts';
 
 export const runtimeUsage = 'npm run bench -- runtime [--rows a,b] [--rounds N] [--quick] [--json FILE]';
@@ -83,31 +82,17 @@ function readOrders(argv: readonly string[]): Orders {
 /** @returns the exit status: 0 when every goal holds, 1 when one is missed, 2 when one could not be measured */
 export async function runtimeBench(argv: readonly string[]): Promise<number> {
   const { rows, options, json } = readOrders(argv);
-  const crowdedBy = loadavg()[0] ?? 0;
-  if (crowdedBy > 1) {
-    const text = `others keep ${crowdedBy.toFixed(1)} processes busy here: CPU per message will read too high`;
-    process.stderr.write(`bench: ${text}, and shares of the bare limits scatter\n`);
-  }
-  const reports: Record<string, RowReport> = {};
-  const unmeasured: Record<string, string> = {};
+  const report = new BenchReport(
+    'runtime',
+    'CPU per message will read too high, and shares of the bare limits scatter',
+  );
   for (const name of rows) {
     process.stderr.write(`${name}\n`);
     try {
-      const report = await runRow(name, options);
-      reports[name] = report;
-      if (report.figures.length > 0) process.stdout.write(`${name}\n${figureLines(report.figures)}\n`);
+      report.add(name, await runRow(name, options));
     } catch (error) {
-      unmeasured[name] = error instanceof Error ? error.message : String(error);
-      process.stderr.write(`bench: ${unmeasured[name]}\n`);
+      report.unmeasured(name, error);
     }
   }
-  const goals = Object.values(reports).flatMap((report) => report.goals.map(judge));
-  process.stdout.write(`\n${goalTable(goals)}\n`);
-  const figures = Object.fromEntries(Object.entries(reports).map(([name, report]) => [name, report.figures]));
-  const machine = { cpus: cpus().length, loadBefore: crowdedBy, model: cpus()[0]?.model ?? '', node: process.version };
-  const text = JSON.stringify({ bench: 'runtime', machine, options, goals, figures, unmeasured });
-  if (json !== undefined) writeFileSync(json, `${text}\n`);
-  process.stdout.write(`${text}\n`);
-  if (Object.keys(unmeasured).length > 0) return 2;
-  return goals.every((goal) => goal.holds) ? 0 : 1;
+  return report.print(options, json);
 }

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Command } from '@photoncloud/runtime/contract/envelope';
 import type { Host } from '@photoncloud/runtime/hosting/host';
 import { sharedShards } from '@photoncloud/runtime/journal/shard-placement';
-import type { RowReport } from './runtime-goals.ts';
+import type { RowReport } from './bench-goals.ts';
 import { benchActor, pressStep } from './runtime-kinds.ts';
 import { joinBench } from './runtime-member.ts';
 import { startRedis } from './runtime-stage.ts';

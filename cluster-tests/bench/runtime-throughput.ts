@@ -7,7 +7,7 @@ import type { Commit } from '@photoncloud/runtime/contract/journal';
 import type { RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
 import { summarize } from './bench-figures.ts';
 import { bareLoads, bareStepper } from './runtime-bare.ts';
-import type { Figure, Goal, RowReport } from './runtime-goals.ts';
+import type { Figure, Goal, RowReport } from './bench-goals.ts';
 import { benchActor, pressCycleLength, pressStep } from './runtime-kinds.ts';
 import {
   closedLoop,

@@ -6,7 +6,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Commit } from '@photoncloud/runtime/contract/journal';
 import type { RedisJournal } from '@photoncloud/runtime/journal/redis-journal';
-import type { Figure, RowReport } from './runtime-goals.ts';
+import type { Figure, RowReport } from './bench-goals.ts';
 import { belfryTimers, benchActor } from './runtime-kinds.ts';
 import { Courier, forEachOf, openNode, startRedis, type BenchNode } from './runtime-stage.ts';
 import type { RowOptions } from './runtime-throughput.ts';

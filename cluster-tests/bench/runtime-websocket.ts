@@ -15,7 +15,7 @@ import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createSystemRandom } from '@photoncloud/runtime/hosting/system-random';
 import { createReader } from '@photoncloud/runtime/journal/redis-reader';
 import { bareLoads } from './runtime-bare.ts';
-import type { Figure, Goal, RowReport } from './runtime-goals.ts';
+import type { Figure, Goal, RowReport } from './bench-goals.ts';
 import { benchActor, benchRegistry, pressStep } from './runtime-kinds.ts';
 import { benchLog, closedLoop, levels, type BenchNode, type Level } from './runtime-stage.ts';
 import { contest, cpuGoal, inArena, priceFigures, type RowOptions } from './runtime-throughput.ts';

@@ -6,7 +6,6 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { ObjectLocks } from '../object-locks.ts';
-import { runProgram } from '../program.ts';
 import { braced } from '../security-group/group-chains.ts';
 import { firewallErrors } from './firewall-errors.ts';
 import { groupTableAnew, skeleton } from './firewall-rules.ts';
@@ -49,14 +48,14 @@ export function inFirewallTurn<Result>(link: NamespaceLink, work: () => Promise<
   return locks.hold('firewall', work);
 }
 
-async function load(namespace: string, input: string): Promise<void> {
-  await runProgram({
-    program: 'nsenter',
-    args: [`--net=/run/netns/${namespace}`, 'nft', '-f', '-'],
-    input,
-    what: `loading the firewall of ${namespace}`,
-    rules: firewallErrors,
-  });
+/** One transaction, by the program that is there already: to start another costs more than to load it. */
+async function load(link: NamespaceLink, ruleset: string): Promise<void> {
+  const lines = ruleset.split('\n').map((line) => line.trim());
+  await link.nft(
+    `loading the firewall of ${link.name}`,
+    lines.filter((line) => line !== ''),
+    firewallErrors,
+  );
 }
 
 /** `older`: tables of a release without security groups. */
@@ -69,11 +68,11 @@ export async function readSkeleton(link: NamespaceLink): Promise<'none' | 'older
 /**
  * Loads what is missing, in one transaction: nothing passes between the older rules and these. @returns what it found
  */
-export async function ensureSkeleton(link: NamespaceLink, namespace: string): Promise<'none' | 'older' | 'loaded'> {
+export async function ensureSkeleton(link: NamespaceLink): Promise<'none' | 'older' | 'loaded'> {
   const found = await readSkeleton(link);
-  if (found === 'older') await load(namespace, groupTableAnew);
+  if (found === 'older') await load(link, groupTableAnew);
   if (found !== 'none') return found;
-  await load(namespace, skeleton);
+  await load(link, skeleton);
   generations.set(link, 1);
   return found;
 }

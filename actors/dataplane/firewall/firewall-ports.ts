@@ -29,6 +29,16 @@ import {
 import { clientElements, macElement, portElement, portKey, spoofElement } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
 
+const ownElements = (port: PortIdentity): readonly string[] => [
+  macElement(port),
+  spoofElement(port),
+  ...clientElements(port),
+];
+
+/** In one request: for each request that gets elements, nft reads the elements of every set of the table. */
+const haveAll = async (link: NamespaceLink, elements: readonly string[]): Promise<boolean> =>
+  (await link.nftRead(elements.map((element) => `get element ${element}`).join('; '))) !== null;
+
 const sameLines = (one: readonly string[] | null, other: readonly string[]): boolean =>
   one?.join('\n') === other.join('\n');
 
@@ -69,9 +79,7 @@ export function admitPort(link: NamespaceLink, port: PortIdentity, groups: reado
       }),
     );
     await changeFirewall(link, `admitting ${port.tap} as ${port.address}`, [
-      `add element ${macElement(port)}`,
-      `add element ${spoofElement(port)}`,
-      ...clientElements(port).map((element) => `add element ${element}`),
+      ...ownElements(port).map((element) => `add element ${element}`),
       // A group that this host was not told of yet has no rules, and admits nothing.
       ...groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`),
       ...sides.flatMap(({ chain, lines }) => setChain(chain, lines)),
@@ -92,14 +100,16 @@ export function admitPort(link: NamespaceLink, port: PortIdentity, groups: reado
 /** @param keepsAddress another port has the address by now, so only the elements of this tap are removed. */
 export function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
   return inFirewallTurn(link, async () => {
-    const own = [macElement(port), spoofElement(port), ...clientElements(port)];
+    const own = ownElements(port);
     const keys = keepsAddress ? [] : directions.map((direction) => portKey(direction, port.address));
     const chains = await Promise.all(
       keepsAddress ? [] : directions.map((direction) => chainOf(link, direction, port.address)),
     );
-    const present = await Promise.all(own.map((element) => link.nftRead(`get element ${element}`)));
+    const present = (await haveAll(link, own))
+      ? own.map(() => true)
+      : await Promise.all(own.map((element) => haveAll(link, [element])));
     const removals = [
-      ...own.filter((_, index) => present[index] !== null),
+      ...own.filter((_, index) => present[index]),
       ...keys.filter((_, index) => chains[index] !== undefined),
     ].map((element) => `delete element ${element}`);
     if (removals.length > 0) await changeFirewall(link, `dismissing ${port.tap}`, removals);
@@ -123,8 +133,7 @@ export async function readPort(
   port: PortIdentity,
   groups: readonly string[],
 ): Promise<PortReading> {
-  const own = [macElement(port), spoofElement(port), ...clientElements(port)];
-  const [sides, generation, ...present] = await Promise.all([
+  const [sides, generation, admitted] = await Promise.all([
     Promise.all(
       directions.map(async (direction) => {
         const chain = await chainOf(link, direction, port.address);
@@ -133,10 +142,10 @@ export async function readPort(
       }),
     ),
     readGeneration(link),
-    ...own.map((element) => link.nftRead(`get element ${element}`)),
+    haveAll(link, ownElements(port)),
   ]);
   return {
-    admitted: present.every((one) => one !== null),
+    admitted,
     groups: groups.filter((id) =>
       sides.every(({ direction, lines }) => chainsIn(lines).includes(groupChain(direction, id))),
     ),

@@ -10,7 +10,7 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { ensureSkeleton, readGeneration, readSkeleton } from '../firewall/firewall-changes.ts';
 import { overlayAddress, vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
-import { toldPolicy } from '../security-group/group-policy.ts';
+import { startsWithoutFlows, toldPolicy } from '../security-group/group-policy.ts';
 import { overlayOutdated } from '../segment/segment-errors.ts';
 import { linkInto, settledOf } from '../segment/segment-section.ts';
 import type { SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
@@ -39,11 +39,13 @@ export const overlaySection: SegmentSection = {
     if (mtu === undefined) throw partMissing('mtu');
     if (self === undefined) throw partMissing('self');
     const { cluster } = site.options;
-    if (await ensureNamespace(namespace)) await site.links.forget(namespace);
+    const isNew = await ensureNamespace(namespace);
+    if (isNew) await site.links.forget(namespace);
     const link = site.links.of(namespace);
+    if (isNew) startsWithoutFlows(link);
     await markNamespace(link, cluster, segment.owner);
     const settled = settledOf(link);
-    if ((await ensureSkeleton(link, namespace)) === 'older') toldPolicy(link).inherited = true;
+    if ((await ensureSkeleton(link)) === 'older') toldPolicy(link).inherited = true;
     if (!settled.sysctls) await setNamespaceSysctls(namespace);
     settled.sysctls = true;
     await site.locks.hold(underlayLock, () =>

@@ -14,13 +14,21 @@ export interface ToldPolicy {
   members: Map<string, readonly string[]> | undefined;
   /** Address set id -> its CIDRs. */
   addressSets: Map<string, readonly string[]> | undefined;
-  /** Flows were not reviewed since something was taken away; true at first, for what an earlier process took away. */
+  /**
+   * Flows were not reviewed since something was taken away. At first true, for what an earlier process took away,
+   * except in a namespace that is new.
+   */
   unreviewed: boolean;
   /** The namespace had the firewall of an older release, so ports without groups may have flows. */
   inherited: boolean;
 }
 
 const policies = new WeakMap<NamespaceLink, ToldPolicy>();
+
+/** Its namespace was made just now, so nothing was taken away before: no review is owed. */
+export function startsWithoutFlows(link: NamespaceLink): void {
+  toldPolicy(link).unreviewed = false;
+}
 
 export function toldPolicy(link: NamespaceLink): ToldPolicy {
   const known = policies.get(link);

@@ -4,7 +4,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { figureLines, goalTable, judge, type Goal } from './runtime-goals.ts';
+import { figureLines, goalTable, judge, type Goal } from './bench-goals.ts';
 
 const goal: Goal = { name: 'share of the limit', unit: 'x', samples: [0.9, 0.5, 0.7], atLeast: 0.7 };
 
@@ -30,6 +30,8 @@ test('the table names bound, spread and verdict', () => {
   const table = goalTable([judge(goal), judge({ ...goal, name: 'other', atLeast: 0.8, note: 'of bare' })]);
   assert.match(table, /share of the limit +0\.70 x +\[0\.50 - 0\.90\] n=3 +>= 0\.7 +holds/);
   assert.match(table, /other .*MISSED +of bare/);
+  const computed = goalTable([judge({ name: 'c', unit: 'ms', samples: [1], atMost: 123.4567 })]);
+  assert.match(computed, /<= 123 +holds/);
   assert.match(figureLines([{ name: 'rate', unit: '/s', samples: [45_678.4] }]), /rate +45,678 \/s$/);
 });
 

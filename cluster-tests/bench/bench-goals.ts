@@ -1,10 +1,10 @@
 /**
- * Compares figures of the runtime bench with the goals, as a table and as a verdict for the exit status. Pure; it
- * measures nothing. Called by the rows, which make goals, and by runtime-bench.ts.
+ * Compares figures of a bench with its goals, as a table and as a verdict for the exit status. Pure; it measures
+ * nothing. Used by the rows of the runtime and network benches, which make goals, and by bench-report.ts.
  */
 import { aligned, summarize } from './bench-figures.ts';
 
-export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s';
+export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s' | '%' | 'elements';
 
 /** One goal. `samples` has one value per round; the median is judged unless `judged` is `largest`. */
 export interface Goal {
@@ -48,6 +48,10 @@ function number(value: number): string {
   return value.toFixed(size < 10 ? 2 : 1);
 }
 
+/** A bound that was computed from other figures has more digits than anybody wants to read. */
+const boundText = (bound: number | undefined): string =>
+  bound === undefined || String(bound).length <= 5 ? String(bound) : number(bound);
+
 const shown = (value: number, unit: GoalUnit): string => `${number(value)} ${unit}`;
 
 const spread = (samples: readonly number[]): string => {
@@ -57,7 +61,7 @@ const spread = (samples: readonly number[]): string => {
 
 export function goalTable(goals: readonly Judged[]): string {
   const rows = goals.map((goal) => {
-    const bound = goal.atLeast === undefined ? `<= ${goal.atMost}` : `>= ${goal.atLeast}`;
+    const bound = goal.atLeast === undefined ? `<= ${boundText(goal.atMost)}` : `>= ${boundText(goal.atLeast)}`;
     const verdict = goal.holds ? 'holds' : 'MISSED';
     return [goal.name, shown(goal.value, goal.unit), spread(goal.samples), bound, verdict, goal.note ?? ''];
   });
