@@ -239,7 +239,7 @@ test('killed between the two commits of a change: one generation, and that one r
   assert.is(qemus.length, 1, 'the VM runs on');
 });
 
-test('several NICs have networks, addresses and groups of their own; other groups apply while the guest runs', async () => {
+test('each NIC has a network, an address and groups; other groups apply while the guest runs', async () => {
   await acme.ask('network.create', 'back', { subnets: [{ cidr: '10.22.0.0/24' }] });
   await acme.ask('security-group.create', 'closed', { rules: [{ direction: 'egress' }] });
   const boot = { kernel: 'guest-kernel', initrd: 'guest-initrd', commandLine };

@@ -79,6 +79,10 @@ export const living = (segments: VpcContext['segments']): readonly SegmentView[]
 
 const isWholeProven = ({ failure, proven, whole }: SectionView): boolean => failure === null && proven >= whole;
 
+/** Sent before the segment received the latest publication, which it, or its successor, will answer separately. */
+export const isLate = ({ sections }: SegmentView, heard: Readonly<Record<string, number>>): boolean =>
+  Object.entries(sections).some(([name, { published: said }]) => said > (heard[name] ?? 0));
+
 /** True when the host has proven section `networks` with the newest spec of the network. */
 export const hasProved = ({ sections, networks }: SegmentView, network: string): boolean =>
   networks[network] !== undefined &&

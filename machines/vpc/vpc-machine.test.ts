@@ -8,6 +8,7 @@ import * as given from './vpc-rows-for-tests.ts';
 import {
   claim,
   failed,
+  heard,
   held,
   host,
   lasting,
@@ -17,10 +18,12 @@ import {
   proven,
   release,
   two,
+  view,
+  waits,
 } from './vpc-rows-for-tests.ts';
-import { heard, view, waits } from './vpc-rows-for-tests.ts';
 
 const none = { 'location/*': {} };
+const endOf = (host: string) => ({ type: 'segment.removed', host, heard });
 const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2, groups: [] } };
 const nowhere = { 'location/10.0.0.9': null };
 const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2, groups: [] };
@@ -116,7 +119,7 @@ const life: readonly Row[] = [
   {
     in: 'removing',
     with: { segments: { w1: view(1) } },
-    on: { type: 'segment.removed', host: 'w1', heard },
+    on: endOf('w1'),
     rows: none,
     to: 'gone',
     asks: ['vni.release > cluster', 'quota.release > tenant'],
@@ -258,7 +261,7 @@ const ports: readonly Row[] = [
   {
     in: 'ready',
     with: { segments: { w1: removing, w2: view(2) } },
-    on: { type: 'segment.removed', host: 'w1', heard },
+    on: endOf('w1'),
     rows: none,
     to: 'ready',
     // It is no peer since its removal began; see below.
@@ -267,23 +270,14 @@ const ports: readonly Row[] = [
   {
     in: 'ready',
     with: { segments: { w1: removing }, waiting: waits() },
-    on: { type: 'segment.removed', host: 'w1', heard },
+    on: endOf('w1'),
     rows: none,
     to: 'ready',
     asks: [published],
   },
   // Requested again since it ended with its host: the next segment starts empty.
-  {
-    in: 'ready',
-    with: two,
-    on: { type: 'segment.removed', host: 'w1', heard },
-    rows: none,
-    to: 'ready',
-    asks: [published],
-  },
-  // It had not heard of the latest publication, which another segment answers.
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w1', heard: {} }, rows: none, to: 'ready', asks: [] },
-  { in: 'ready', with: two, on: { type: 'segment.removed', host: 'w9', heard }, rows: none, to: 'ready', asks: [] },
+  { in: 'ready', with: two, on: endOf('w1'), rows: none, to: 'ready', asks: [published] },
+  { in: 'ready', with: two, on: endOf('w9'), rows: none, to: 'ready', asks: [] },
 ];
 
 test('ports get their network on a host by its proof', () => {
@@ -357,7 +351,7 @@ test('CIDRs are free only when every host that had the network has proven its ab
   const second = after(late.context, { on: proven(1, { networks: 3 }) });
   assert.equal(second.asks, []);
   assert.equal(Object.keys(second.context['networks'] as object), ['network/t/a', 'network/t/b']);
-  const third = after(second.context, { on: { type: 'segment.removed', host: 'w2', heard }, rows: none });
+  const third = after(second.context, { on: endOf('w2'), rows: none });
   assert.equal(third.asks, ['network.withdrawn > network']);
   assert.equal(Object.keys(third.context['networks'] as object), ['network/t/b']);
 });

@@ -10,7 +10,7 @@ import type { Acted, Asked, Seen } from '../values/telling.ts';
 import type { NetworkSpec } from '../values/wiring.ts';
 import * as contexts from './vpc-context.ts';
 import { networksSection } from './vpc-context.ts';
-import type { Location, SectionView, SegmentView, VpcContext, Waiting } from './vpc-context.ts';
+import type { Location, SectionView, VpcContext, Waiting } from './vpc-context.ts';
 import {
   elementDelayed,
   networkClaimed,
@@ -304,7 +304,7 @@ export function noteFailed({ context, event }: At): Done {
   if (view === undefined) return nothing;
   const error = failureOf(event.error);
   if (isHostGone(event))
-    return isLate(view, heard) && !view.removing ? nothing : forget(host, error, { context, event });
+    return contexts.isLate(view, heard) && !view.removing ? nothing : forget(host, error, { context, event });
   const known = section === null ? undefined : view.sections[section];
   const noted =
     section === null || known === undefined
@@ -323,10 +323,6 @@ export function noteFailed({ context, event }: At): Done {
   return { changes: { segments, waiting }, asks: [...asks, ...refusals(context, host, error)] };
 }
 
-/** Sent before the segment received the latest publication, which it, or its successor, will answer separately. */
-const isLate = ({ sections }: SegmentView, heard: Readonly<Record<string, number>>): boolean =>
-  Object.entries(sections).some(([name, { published: said }]) => said > (heard[name] ?? 0));
-
 const delays = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>
   waiting.filter((each) => each.host.name === host).map(({ port }) => send(port, segmentDelayed({ host, error })));
 
@@ -344,7 +340,7 @@ export function noteRemoved({ context, event }: At): Done {
   const view = context.segments[event.host];
   if (view === undefined) return nothing;
   // The latest publication has started another segment, which answers it.
-  if (!view.removing && isLate(view, event.heard)) return nothing;
+  if (!view.removing && contexts.isLate(view, event.heard)) return nothing;
   if (!view.removing) {
     // The segment ended with its host and was requested again since: the next one starts empty.
     const { segments, asks } = published.publishingAnew(context, event.host, everything, event);
