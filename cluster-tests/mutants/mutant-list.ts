@@ -218,7 +218,7 @@ const inTimersAndEffects: readonly Mutant[] = [
     'the shared clock follows the wall clock of its node',
     'G6',
     'runtime/directory/cluster-clock.ts',
-    'return Math.floor(this.#base.monotonicMs() + this.#least);',
+    'return Math.floor(nowMs + this.#least - this.#driftMs(nowMs));',
     'return Math.floor(this.#base.wallMs());',
   ),
   one(

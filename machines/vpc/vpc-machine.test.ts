@@ -23,7 +23,7 @@ import {
 } from './vpc-rows-for-tests.ts';
 
 const none = { 'location/*': {} };
-const endOf = (host: string) => ({ type: 'segment.removed', host, heard });
+const endOf = (name: string) => ({ type: 'segment.removed', host: name, heard });
 const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2, groups: [] } };
 const nowhere = { 'location/10.0.0.9': null };
 const located = { type: 'port.located', port: 'port/t/p', address: '10.0.0.9', host: 2, groups: [] };
