@@ -38,12 +38,6 @@ const endHolders = (seen: At): Acted<AddressSetContext> => ({
   asks: references.forgetHolders(seen),
 });
 
-/** Groups whose rules name the set, in every state in which it exists. */
-const holders = {
-  'reference.add': { actions: 'countHolder' },
-  'reference.drop': { actions: 'countHolder' },
-} as const;
-
 export const addressSetMachine = setup({
   types: {
     context: {} as AddressSetContext,
@@ -54,11 +48,9 @@ export const addressSetMachine = setup({
   actions: {
     ...requests,
     ...kit.actions,
+    ...references.heldActions<AddressSetContext, AddressSetEvent>(),
     publish: tell(publish),
     withdraw: tell(withdraw),
-    rejectInUse: tell<AddressSetContext, AddressSetEvent>(references.rejectInUse),
-    confirmHolders: tell<AddressSetContext, AddressSetEvent>(references.confirmHolders),
-    answerMissing: tell<AddressSetContext, AddressSetEvent>(references.answerMissing),
     countHolder: act(countHolder),
     endHolders: act(endHolders),
   },
@@ -87,7 +79,7 @@ export const addressSetMachine = setup({
       entry: [ready('False', 'Claiming'), 'claimQuota'],
       on: {
         ...whileDeclaring('address-set', { actions: ['takeSpec', 'awaitAnswer'] }),
-        ...holders,
+        ...references.whileHeld,
         'address-set.delete': {
           target: 'gone',
           actions: ['rejectDeleted', 'awaitAnswer', 'endHolders', 'releaseQuota'],
@@ -103,7 +95,7 @@ export const addressSetMachine = setup({
       entry: ready('True', 'Published'),
       on: {
         ...whileLiving('address-set', { actions: ['takeSpec', 'publish', 'answerUpdated'] }),
-        ...holders,
+        ...references.whileHeld,
         ...deletedBy(
           'address-set',
           { guard: 'isHeld', actions: ['rejectInUse', 'confirmHolders'] },

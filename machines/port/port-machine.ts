@@ -5,8 +5,7 @@
  * proof.
  */
 import { assign, setup } from 'xstate';
-import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
-import { whenBorn } from '../values/declared.ts';
+import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { disownReference } from '../values/references.ts';
 import { requests } from '../values/requests.ts';

@@ -222,21 +222,44 @@ test('hosts get the rules with the ids of other groups and address sets, and wit
   });
 });
 
-test('a generation is observed once every VPC has proven it', () => {
-  const other = 'vpc/t/other';
-  const two = { generation: 2, vpcs: { [vpc]: { holders: 1, realized: 1 }, [other]: { holders: 1, realized: 1 } } };
-  const proven = (generation: number, from: string) => ({
-    in: 'ready',
-    on: { type: 'element.realized', ...about, generation },
-    from,
-    to: '',
-  });
-  const first = decided(securityGroupMachine, { ...held, ...two }, proven(2, vpc)).context;
-  assert.is(first['observedGeneration'], 1);
+const other = 'vpc/t/other';
+const inBoth = (ours: number, others: number) => ({
+  ...held,
+  generation: 2,
+  holders: 2,
+  vpcs: { [vpc]: { holders: 1, realized: ours }, [other]: { holders: 1, realized: others } },
+});
+const proven = (generation: number, from: string) => ({
+  in: 'ready',
+  on: { type: 'element.realized', ...about, generation },
+  from,
+  to: '',
+});
+const realizedIn = (context: Readonly<Record<string, unknown>>) =>
+  (context['conditions'] as readonly { type: string; status: string }[]).find(({ type }) => type === 'Realized')?.status;
+
+test('a generation is observed, and the condition Realized true, once every VPC has proven it', () => {
+  const first = decided(securityGroupMachine, inBoth(1, 1), proven(2, vpc)).context;
+  assert.equal([first['observedGeneration'], realizedIn(first)], [1, undefined]);
   const second = decided(securityGroupMachine, first, proven(2, other)).context;
-  assert.is(second['observedGeneration'], 2);
-  const late = decided(securityGroupMachine, { ...held, ...two }, proven(1, vpc)).context;
-  assert.equal(late['vpcs'], two.vpcs);
+  assert.equal([second['observedGeneration'], realizedIn(second)], [2, 'True']);
+  const late = decided(securityGroupMachine, inBoth(1, 1), proven(1, vpc)).context;
+  assert.equal(late['vpcs'], inBoth(1, 1).vpcs);
+});
+
+test('a repeated reference forgets no proof', () => {
+  const rows = { [`holder/${port}`]: { vpc } };
+  const again = decided(securityGroupMachine, inBoth(2, 1), { in: 'ready', on: add(port, vpc), rows, to: '' }).context;
+  assert.equal(again['vpcs'], inBoth(2, 1).vpcs);
+  assert.is(decided(securityGroupMachine, again, proven(2, other)).context['observedGeneration'], 2);
+});
+
+test('a VPC that had not proven a generation is not waited for when its last port has gone', () => {
+  const rows = { 'holder/port/t/q': { vpc: other } };
+  const left = decided(securityGroupMachine, inBoth(2, 1), { in: 'ready', on: drop('port/t/q'), rows, to: '' }).context;
+  assert.equal([left['observedGeneration'], realizedIn(left)], [2, 'True']);
+  const slower = decided(securityGroupMachine, inBoth(1, 2), { in: 'ready', on: drop('port/t/q'), rows, to: '' });
+  assert.is(slower.context['observedGeneration'], 1);
 });
 
 test('a missing reference is told until it is asked for again', () => {

@@ -17,21 +17,12 @@ const kit = declaredKit<SecurityGroupSpec, SecurityGroupContext, SecurityGroupEv
   problems: messages.problemsOf,
 });
 
-/** Objects that refer to the group, in every state in which it exists. */
-const holders = {
-  'reference.add': { actions: 'countHolder' },
-  'reference.drop': { actions: 'countHolder' },
-} as const;
-
-const realized = (status: 'True' | 'False', reason: string) =>
-  ({ type: 'setCondition', params: { type: 'Realized', status, reason } }) as const;
-
 const serving = {
   ...whileLiving('security-group', {
     target: 'ready',
     actions: ['referAnew', 'takeSpec', 'forgetFailure', 'publish', 'answerUpdated'],
   }),
-  ...holders,
+  ...references.whileHeld,
   ...deletedBy(
     'security-group',
     { guard: 'isDefault', actions: 'rejectDefault' },
@@ -43,8 +34,14 @@ const serving = {
   'quota.granted': {},
   'reference.missing': { target: 'incomplete', actions: 'noteMissing' },
   'reference.confirm': [{ guard: 'namesAsker' }, { actions: 'disownReference' }],
-  'element.realized': { guard: 'isNewest', actions: ['noteRealized', realized('True', 'Proven')] },
-  'element.delayed': { guard: 'isNewest', actions: ['noteFailure', realized('False', 'HostDelayed')] },
+  'element.realized': { guard: 'isNewest', actions: 'noteRealized' },
+  'element.delayed': {
+    guard: 'isNewest',
+    actions: [
+      'noteFailure',
+      { type: 'setCondition', params: { type: 'Realized', status: 'False', reason: 'HostDelayed' } },
+    ],
+  },
   'element.removed': {},
 } as const;
 
@@ -58,12 +55,10 @@ export const securityGroupMachine = setup({
   actions: {
     ...requests,
     ...kit.actions,
+    ...references.heldActions<SecurityGroupContext, SecurityGroupEvent>(),
     openSpec: assign(messages.openSpec),
     tellOpened: tell(messages.tellOpened),
     rejectDefault: tell(messages.rejectDefault),
-    rejectInUse: tell<SecurityGroupContext, SecurityGroupEvent>(references.rejectInUse),
-    confirmHolders: tell<SecurityGroupContext, SecurityGroupEvent>(references.confirmHolders),
-    answerMissing: tell<SecurityGroupContext, SecurityGroupEvent>(references.answerMissing),
     disownReference: tell<SecurityGroupContext, SecurityGroupEvent>(references.disownReference),
     countHolder: act(messages.countHolder),
     endHolders: act(messages.endHolders),
@@ -105,7 +100,7 @@ export const securityGroupMachine = setup({
       entry: [ready('False', 'Claiming'), 'claimQuota'],
       on: {
         ...whileDeclaring('security-group', { actions: ['takeSpec', 'awaitAnswer'] }),
-        ...holders,
+        ...references.whileHeld,
         'security-group.delete': {
           target: 'gone',
           actions: ['rejectDeleted', 'awaitAnswer', 'endHolders', 'releaseQuota'],

@@ -79,12 +79,24 @@ function spread(context: SecurityGroupContext, vpcs: SecurityGroupContext['vpcs'
   ];
 }
 
-/** A holder has come or gone. */
+/** Once every VPC that has the group has proven its newest generation, that is observed. */
+function proven(context: SecurityGroupContext, vpcs: SecurityGroupContext['vpcs'], at: number): Change {
+  const { generation } = context;
+  if (!Object.values(vpcs).every(({ realized }) => realized === generation)) return { vpcs };
+  const condition = { type: 'Realized', status: 'True', reason: 'Proven' } as const;
+  const conditions = withCondition(context.conditions, condition, at);
+  return { vpcs, conditions, observedGeneration: generation, failure: null, tries: 0 };
+}
+
+/** A holder has come or gone. The VPC that goes with its last one may be the one that the others waited for. */
 export function countHolder(seen: At): Acted<SecurityGroupContext> {
+  const { context, event } = seen;
   const { before, after, acted } = holdersAfter(seen);
-  const rest = counted(seen.context.vpcs, before?.vpc ?? null, -1);
-  const vpcs = counted(rest, after?.vpc ?? null, 1);
-  return { changes: { ...acted.changes, vpcs }, asks: [...acted.asks, ...spread(seen.context, vpcs)] };
+  if (acted.asks.length === 0) return acted;
+  const vpcs = counted(counted(context.vpcs, before?.vpc ?? null, -1), after?.vpc ?? null, 1);
+  const hasLost = Object.keys(context.vpcs).some((vpc) => vpcs[vpc] === undefined);
+  const changes = hasLost ? proven(context, vpcs, event.meta.at) : { vpcs };
+  return { changes: { ...acted.changes, ...changes }, asks: [...acted.asks, ...spread(context, vpcs)] };
 }
 
 /** The group ends although objects refer to it. */
@@ -126,9 +138,7 @@ export function noteRealized({ context, event }: At): Change {
   const vpc = event.meta.from ?? '';
   const before = context.vpcs[vpc];
   if (before === undefined) return {};
-  const vpcs = { ...context.vpcs, [vpc]: { ...before, realized: event.generation } };
-  const isRealized = Object.values(vpcs).every(({ realized }) => realized === context.generation);
-  return isRealized ? { vpcs, observedGeneration: context.generation, failure: null, tries: 0 } : { vpcs };
+  return proven(context, { ...context.vpcs, [vpc]: { ...before, realized: event.generation } }, event.meta.at);
 }
 
 /** Ids of other objects in the rules. */

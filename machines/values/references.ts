@@ -3,10 +3,10 @@
  * is referred to counts its holders as rows, so that its deletion is refused while it has any.
  */
 import { z } from 'zod';
-import { assertEvent } from 'xstate';
+import { assertEvent, type EventObject, type MachineContext } from 'xstate';
 import { sameJson } from './failures.ts';
 import { message, type EventOf } from './kind.ts';
-import { putRow, reject, removeRow, row, rows, send, type Acted, type Asked, type Heard } from './telling.ts';
+import { putRow, reject, removeRow, row, rows, send, tell, type Acted, type Asked, type Heard } from './telling.ts';
 
 export const referenceAdd = message('reference.add', 'An object refers to this one; repeated, it changes nothing.', {
   /** Actor id of the object that refers. */
@@ -64,6 +64,19 @@ const asReference = (event: Heard): ReferenceEvent => event as ReferenceEvent;
 
 export const isHeld = ({ context }: { readonly context: Held }): boolean => context.holders > 0;
 
+/** Transitions in every state in which the object exists; what `countHolder` does beside `holdersAfter` is its own. */
+export const whileHeld = {
+  'reference.add': { actions: 'countHolder' },
+  'reference.drop': { actions: 'countHolder' },
+} as const;
+
+/** Actions of the object's chart, by the names that charts use. */
+export const heldActions = <C extends MachineContext & Held, E extends EventObject & Heard>() => ({
+  rejectInUse: tell<C, E>(rejectInUse),
+  confirmHolders: tell<C, E>(confirmHolders),
+  answerMissing: tell<C, E>(answerMissing),
+});
+
 /** How a reference changes the holders: the row of this one before and after, and the number of all. */
 export function holdersAfter({ context, event }: At): {
   readonly before: Holder | undefined;
@@ -83,7 +96,7 @@ export function holdersAfter({ context, event }: At): {
 
 const shownHolders = 5;
 
-export function rejectInUse({ context, event }: At): readonly Asked[] {
+function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Holder>(event, holderRows));
   const more = holders.length > shownHolders ? ` and ${holders.length - shownHolders} more` : '';
   const used = `${context.id} is in use by ${holders.slice(0, shownHolders).join(', ')}${more}; change those first`;
@@ -93,7 +106,7 @@ export function rejectInUse({ context, event }: At): readonly Asked[] {
 const confirmedAtOnce = 20;
 
 /** A holder that does not exist any more, as after a rollback of the store, gives its reference up. */
-export const confirmHolders = ({ context, event }: At): readonly Asked[] =>
+const confirmHolders = ({ context, event }: At): readonly Asked[] =>
   Object.keys(rows<Holder>(event, holderRows))
     .slice(0, confirmedAtOnce)
     .map((holder) => send(holder, referenceConfirm({ of: context.id })));
@@ -106,7 +119,7 @@ export const forgetHolders = ({ context, event }: At): readonly Asked[] =>
   ]);
 
 /** The object does not exist. */
-export function answerMissing({ context, event }: Named): readonly Asked[] {
+function answerMissing({ context, event }: Named): readonly Asked[] {
   const asked = asReference(event);
   assertEvent(asked, 'reference.add');
   return [send(asked.by, referenceMissing({ missing: context.id }))];
