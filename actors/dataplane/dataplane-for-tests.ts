@@ -22,6 +22,7 @@ import type { Call } from './contract/call-contract.ts';
 import type { Dataplane, DataplaneOptions } from './contract/dataplane-contract.ts';
 import type { SegmentOutcome } from './contract/network-contract.ts';
 import { parentGroup } from './hypervisor/qemu-cgroup.ts';
+import { createDataplane } from './linux-dataplane.ts';
 import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 const insideMark = 'PHOTON_TEST_INSIDE';
@@ -180,6 +181,17 @@ export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}
     log: quietLog,
     ...more,
   };
+}
+
+/** A dataplane with a folder of its own; both end after the file's last test. */
+export function openForTests(more: Partial<DataplaneOptions> = {}): { opened: Promise<Dataplane>; folder: string } {
+  const { folder, remove } = makeTestFolder();
+  const opened = createDataplane(testOptions(folder, more));
+  test.after(async () => {
+    await (await opened).close();
+    remove();
+  });
+  return { opened, folder };
 }
 
 let version = 0;

@@ -12,7 +12,7 @@ import {
   dnsmasqOf,
   codeOf,
   inOwnNamespaces,
-  makeTestFolder,
+  openForTests,
   nextCall,
   ownerOf,
   run,
@@ -26,16 +26,10 @@ import {
 import { createDataplane } from './linux-dataplane.ts';
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
+  const { opened, folder } = openForTests();
   const ask = segmentAsk();
   const inside = (namespace: string, ...words: string[]): Promise<string> =>
     run('nsenter', `--net=/run/netns/${namespace}`, ...words);
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
 
   test('the proof of a segment is read from the kernel, and ensuring the segment again changes nothing', async () => {
     const dp = await opened;

@@ -5,16 +5,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements } from '@photoncloud/machines/values/wiring';
-import {
-  inOwnNamespaces,
-  makeTestFolder,
-  nextCall,
-  realized,
-  run,
-  segmentAsk,
-  testOptions,
-} from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
+import { inOwnNamespaces, openForTests, nextCall, realized, run, segmentAsk } from '../dataplane-for-tests.ts';
 import { addressSetName } from '../security-group/group-chains.ts';
 import { addressSetsIn } from './address-sets-section.ts';
 
@@ -30,14 +21,8 @@ test('a list that is no list of CIDRs is refused before anything is made', () =>
 });
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
+  const { opened } = openForTests();
   const { segment } = segmentAsk();
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
 
   const change = async (to: number, put: Elements, removed: Elements = {}) =>
     (await opened).changeSegment({ segment, changes: [{ section: 'address-sets', to, put, removed }] }, nextCall());

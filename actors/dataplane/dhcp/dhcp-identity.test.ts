@@ -6,7 +6,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TapSpec } from '@photoncloud/machines/values/wiring';
-import { FrameGuest, dnsmasqOf, inOwnNamespaces, makeTestFolder, nextCall, ownerOf } from '../dataplane-for-tests.ts';
+import { FrameGuest, dnsmasqOf, inOwnNamespaces, openForTests, nextCall, ownerOf } from '../dataplane-for-tests.ts';
 import { realized, segmentAsk, tapSpec, testNetwork, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 
@@ -20,13 +20,7 @@ const back = testNetwork({
 const ask = segmentAsk({ networks: [testNetwork(), back] });
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
+  const { opened, folder } = openForTests();
 
   const wired = async (spec: TapSpec): Promise<FrameGuest> => {
     const dp = await opened;

@@ -93,6 +93,10 @@ export async function readChain(link: NamespaceLink, name: string): Promise<read
   return text === null ? null : (chainsOf(text).get(name) ?? []);
 }
 
+/** Whether a chain is as wanted. @param actual null when there is no such chain */
+export const sameLines = (actual: readonly string[] | null, wanted: readonly string[]): boolean =>
+  actual?.join('\n') === wanted.join('\n');
+
 /** For each chain nft reads the elements of every set, too: so many chains are read one by one, more in one listing. */
 const fewChains = 4;
 

@@ -25,6 +25,7 @@ import {
   readGeneration,
   readMap,
   removeUnlessUsed,
+  sameLines,
 } from './firewall-changes.ts';
 import { clientElements, macElement, portElement, portKey, spoofElement } from './firewall-rules.ts';
 import type { PortIdentity } from './firewall-rules.ts';
@@ -38,9 +39,6 @@ const ownElements = (port: PortIdentity): readonly string[] => [
 /** In one request: for each request that gets elements, nft reads the elements of every set of the table. */
 const haveAll = async (link: NamespaceLink, elements: readonly string[]): Promise<boolean> =>
   (await link.nftRead(elements.map((element) => `get element ${element}`).join('; '))) !== null;
-
-const sameLines = (one: readonly string[] | null, other: readonly string[]): boolean =>
-  one?.join('\n') === other.join('\n');
 
 /**
  * The chain that the address leads to; '' for something else than a chain, undefined for no element. The map is listed:

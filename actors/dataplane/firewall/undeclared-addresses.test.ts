@@ -5,9 +5,8 @@
 // needs: kernel
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, realized, run } from '../dataplane-for-tests.ts';
-import { segmentAsk, tapSpec, testNetwork, testOptions, until } from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
+import { FrameGuest, inOwnNamespaces, openForTests, nextCall, realized, run } from '../dataplane-for-tests.ts';
+import { segmentAsk, tapSpec, testNetwork, until } from '../dataplane-for-tests.ts';
 import { frameOf } from '../packets-for-tests.ts';
 
 const back = testNetwork({
@@ -23,13 +22,7 @@ const echo = (fromMac: string, from: string, to: string): string =>
   frameOf({ from, to, fromMac, protocol: 1, mark: 1 });
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
+  const { opened } = openForTests();
 
   test('a guest fills no neighbour table, whatever addresses it sends to', async () => {
     const dp = await opened;

@@ -6,9 +6,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements, HostFacts } from '@photoncloud/machines/values/wiring';
-import { inOwnNamespaces, makeTestFolder, nextCall, ownerOf, realized, run } from '../dataplane-for-tests.ts';
-import { segmentAsk, testOptions } from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
+import { inOwnNamespaces, openForTests, nextCall, ownerOf, realized, run } from '../dataplane-for-tests.ts';
+import { segmentAsk } from '../dataplane-for-tests.ts';
 
 const own = '10.9.0.1';
 const vni = 7701;
@@ -22,17 +21,11 @@ const sender = `use Socket; my ($to, $vni, $mac) = @ARGV;
   send($wire, pack('C x3 N', 8, $vni << 8) . $frame, 0, $where) or die $! for 1 .. 3;`;
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
   const self: HostFacts = { name: 'w1', index: 1, underlay: own, underlayMtu: 1500 };
-  const opened = createDataplane(testOptions(folder, { underlay: own }));
+  const { opened } = openForTests({ underlay: own });
   const ask = segmentAsk({ self });
   const hostOf = (name: string, index: number, underlay: string): HostFacts => ({ ...self, name, index, underlay });
   const [second, third] = [hostOf('w2', 2, '10.9.2.2'), hostOf('w3', 3, '10.9.3.2')];
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
 
   /** A namespace on the underlay that reaches this host. */
   async function neighbour(index: number): Promise<string> {

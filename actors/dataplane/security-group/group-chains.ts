@@ -8,7 +8,7 @@
  *
  * Rules are written as `nft -n` prints them: what stands in the kernel is compared with what is wanted line by line.
  */
-import type { GroupRule, Remote } from '@photoncloud/machines/values/group-rules';
+import { protocolNumbers, type GroupRule, type Remote } from '@photoncloud/machines/values/group-rules';
 import { hashName } from '../kernel-names.ts';
 
 export type Direction = GroupRule['direction'];
@@ -66,8 +66,6 @@ function remoteText(direction: Direction, remote: Remote): string {
   return remote.cidr === '0.0.0.0/0' ? '' : `${field} ${printedCidr(remote.cidr)} `;
 }
 
-const protocolNumber = { icmp: 1, tcp: 6, udp: 17, sctp: 132 } as const;
-
 function protocolText({ protocol, ports, icmp }: GroupRule): string {
   if (protocol === 'any') return '';
   if (ports !== null) {
@@ -75,7 +73,7 @@ function protocolText({ protocol, ports, icmp }: GroupRule): string {
     return `${protocol} dport ${from === to ? from : `${from}-${to}`} `;
   }
   if (icmp !== null) return `icmp type ${icmp.type} ${icmp.code === null ? '' : `icmp code ${icmp.code} `}`;
-  return `meta l4proto ${typeof protocol === 'number' ? protocol : protocolNumber[protocol]} `;
+  return `meta l4proto ${typeof protocol === 'number' ? protocol : protocolNumbers[protocol]} `;
 }
 
 const ruleText = (rule: GroupRule): string => `${remoteText(rule.direction, rule.remote)}${protocolText(rule)}accept`;

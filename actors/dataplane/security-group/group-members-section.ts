@@ -36,10 +36,11 @@ export function membersIn(elements: Elements): Members {
 
 /** Name of a set -> its addresses. */
 function setsOf(members: Members): ReadonlyMap<string, readonly string[]> {
-  const sets = new Map<string, string[]>();
-  for (const [address, groups] of members)
-    for (const name of groups.map(memberSet)) sets.set(name, [...(sets.get(name) ?? []), address]);
-  return sets;
+  const memberships = [...members].flatMap(([address, groups]) =>
+    groups.map((id) => ({ address, name: memberSet(id) })),
+  );
+  const sets = Map.groupBy(memberships, ({ name }) => name);
+  return new Map([...sets].map(([name, found]) => [name, found.map(({ address }) => address)]));
 }
 
 const listMemberSets = async (link: NamespaceLink): Promise<readonly string[]> =>

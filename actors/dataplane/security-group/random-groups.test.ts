@@ -6,8 +6,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { admits, protocolNumbers, type GroupRule } from '@photoncloud/machines/values/group-rules';
-import { inOwnNamespaces, makeTestFolder, nextCall, segmentAsk, testOptions } from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
+import { inOwnNamespaces, openForTests, nextCall, segmentAsk } from '../dataplane-for-tests.ts';
 import { addressOf, groupId, GroupVpc, rule, setId, type Sample } from './groups-for-tests.ts';
 
 const wantedRules = Number(process.env['PHOTON_GROUP_RULES'] ?? 300);
@@ -184,13 +183,7 @@ async function compare(vpc: GroupVpc, world: World, draw: Draw, from: number, to
 }
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
+  const { opened } = openForTests();
 
   test('random rules admit in the kernel what they admit on paper', async () => {
     const vpc = await GroupVpc.make(await opened);

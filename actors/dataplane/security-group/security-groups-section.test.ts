@@ -10,15 +10,13 @@ import type { Elements } from '@photoncloud/machines/values/wiring';
 import {
   codeOf,
   inOwnNamespaces,
-  makeTestFolder,
+  openForTests,
   nextCall,
   openGroup,
   realized,
   segmentAsk,
   tapSpec,
-  testOptions,
 } from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
 import { combinationChain, groupChain, memberSet } from './group-chains.ts';
 import { membersIn } from './group-members-section.ts';
 import { addressOf, groupId, GroupVpc, rule, setId } from './groups-for-tests.ts';
@@ -74,13 +72,7 @@ test('a rule or a member that is none is refused before anything is made', () =>
 });
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
+  const { opened } = openForTests();
 
   test('a port without groups gets its address, and sends and receives nothing', async () => {
     const vpc = await GroupVpc.make(await opened, { groups: { [groupId('all')]: everything } });

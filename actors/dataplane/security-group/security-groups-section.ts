@@ -12,6 +12,7 @@ import {
   listNames,
   readChains,
   removeUnlessUsed,
+  sameLines,
 } from '../firewall/firewall-changes.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
@@ -62,8 +63,6 @@ interface ChainChange {
   readonly actual: readonly string[] | null;
 }
 
-const same = ({ wanted, actual }: ChainChange): boolean => actual?.join('\n') === wanted.join('\n');
-
 /** What a chain no longer admits, or no longer in this order. */
 const takes = ({ wanted, actual }: ChainChange): boolean => actual?.some((line) => !wanted.includes(line)) === true;
 
@@ -92,7 +91,7 @@ async function settle(
   policy: ToldPolicy,
 ): Promise<boolean> {
   const all = [...groups].flatMap(([id, rules]) => chainsOf(id, rules));
-  const differing = (await compared(link, all)).filter((one) => !same(one));
+  const differing = (await compared(link, all)).filter(({ actual, wanted }) => !sameLines(actual, wanted));
   for (const [id, rules] of groups) {
     const own = chainsOf(id, rules).map(([name]) => name);
     const chains = differing.filter(({ name }) => own.includes(name));
@@ -110,8 +109,10 @@ async function settle(
     await removeUnlessUsed(link, `removing ${name}`, removeChain(name));
   }
   const changes = [...differing, ...emptied];
+  const used = new Set(setsIn(changes.flatMap(({ wanted }) => wanted)));
   for (const name of setsIn(changes.flatMap(({ actual }) => actual ?? [])))
-    if (!isNamed(name, policy)) await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
+    if (!used.has(name) && !isNamed(name, policy))
+      await removeUnlessUsed(link, `removing ${name}`, [`delete set inet sg ${name}`]);
   return changes.some(takes);
 }
 
@@ -168,7 +169,9 @@ export const securityGroupsSection: SegmentSection = {
         Object.keys(unwanted).flatMap((id) => chainsOf(id, [])),
       ),
     ]);
-    const differing = new Set(asWanted.filter((one) => !same(one)).map(({ name }) => name));
+    const differing = new Set(
+      asWanted.filter(({ actual, wanted: lines }) => !sameLines(actual, lines)).map(({ name }) => name),
+    );
     const filled = new Set(unlike.filter(({ actual }) => (actual ?? []).length > 0).map(({ name }) => name));
     const drift = [
       ...[...groups.keys()]

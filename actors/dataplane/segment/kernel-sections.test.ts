@@ -8,24 +8,17 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Elements } from '@photoncloud/machines/values/wiring';
-import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, realized, run, until } from '../dataplane-for-tests.ts';
+import { FrameGuest, inOwnNamespaces, openForTests, nextCall, realized, run, until } from '../dataplane-for-tests.ts';
 import { dnsmasqOf, segmentAsk, tapSpec, testNetwork, testOptions } from '../dataplane-for-tests.ts';
 import type { TestProof } from '../dataplane-for-tests.ts';
 import { foldersOf, type DataplaneSite } from '../dataplane-site.ts';
-import { createDataplane } from '../linux-dataplane.ts';
 import { ObjectLocks } from '../object-locks.ts';
 import { watchForLoss } from './segment-watch.ts';
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
+  const { opened, folder } = openForTests();
   const { segment, sections } = segmentAsk();
   let marks = 0;
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
 
   const change = async (section: string, to: number, put: Elements, removed: Elements = {}) =>
     (await opened).changeSegment({ segment, changes: [{ section, to, put, removed }] }, nextCall());

@@ -5,9 +5,8 @@
 // needs: kernel
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FrameGuest, inOwnNamespaces, makeTestFolder, nextCall, ownerOf, run, until } from '../dataplane-for-tests.ts';
-import { realized, tapSpec, testOptions } from '../dataplane-for-tests.ts';
-import { createDataplane } from '../linux-dataplane.ts';
+import { FrameGuest, inOwnNamespaces, openForTests, nextCall, ownerOf, run, until } from '../dataplane-for-tests.ts';
+import { realized, tapSpec } from '../dataplane-for-tests.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(/[^0-9a-f]/g, ''), 'hex');
 const ip4 = (address: string): Buffer => Buffer.from(address.split('.').map(Number));
@@ -49,13 +48,7 @@ const arp = (operation: number, mac: Buffer, address: string, wanted: string): B
   Buffer.concat([hex(`0001 0800 0604 000${operation}`), mac, ip4(address), Buffer.alloc(6), ip4(wanted)]);
 
 inOwnNamespaces(import.meta.filename, () => {
-  const { folder, remove } = makeTestFolder();
-  const opened = createDataplane(testOptions(folder));
-
-  test.after(async () => {
-    await (await opened).close();
-    remove();
-  });
+  const { opened } = openForTests();
 
   test('only frames of the port itself pass', async () => {
     const dp = await opened;
