@@ -166,8 +166,11 @@ export async function startProgram(
   });
   // Not before: when no file descriptor is left, spawn makes no streams.
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-startedOutputBytes)));
+  const { pid } = child;
+  // 0 would stand for this process where a pid is written or a signal sent.
+  if (pid === undefined) throw new TypeError(`${program} was started without a pid`);
   return {
-    pid: child.pid ?? 0,
+    pid,
     ended,
     release() {
       child.stderr.destroy();

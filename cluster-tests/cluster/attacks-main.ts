@@ -24,6 +24,9 @@ import { until } from './process-identity.ts';
 
 const tenants = ['greedy', 'modest'];
 const { values, positionals: texts } = parseArgs({ options: { inside: { type: 'string' } }, allowPositionals: true });
+const strange = texts.find((part) => !attacks.some(({ name }) => name.includes(part)));
+if (strange !== undefined)
+  throw new Error(`there is no attack ${strange}, but ${attacks.map(({ name }) => name).join('; ')}`);
 
 /** Starts the cluster, then this program in the network of a worker. @returns its exit status */
 async function launch(): Promise<number> {

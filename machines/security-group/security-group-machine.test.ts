@@ -236,7 +236,8 @@ const proven = (generation: number, from: string) => ({
   to: '',
 });
 const realizedIn = (context: Readonly<Record<string, unknown>>) =>
-  (context['conditions'] as readonly { type: string; status: string }[]).find(({ type }) => type === 'Realized')?.status;
+  (context['conditions'] as readonly { type: string; status: string }[]).find(({ type }) => type === 'Realized')
+    ?.status;
 
 test('a generation is observed, and the condition Realized true, once every VPC has proven it', () => {
   const first = decided(securityGroupMachine, inBoth(1, 1), proven(2, vpc)).context;
@@ -248,17 +249,32 @@ test('a generation is observed, and the condition Realized true, once every VPC 
 });
 
 test('a repeated reference forgets no proof', () => {
-  const rows = { [`holder/${port}`]: { vpc } };
-  const again = decided(securityGroupMachine, inBoth(2, 1), { in: 'ready', on: add(port, vpc), rows, to: '' }).context;
+  const holder = { [`holder/${port}`]: { vpc } };
+  const again = decided(securityGroupMachine, inBoth(2, 1), {
+    in: 'ready',
+    on: add(port, vpc),
+    rows: holder,
+    to: '',
+  }).context;
   assert.equal(again['vpcs'], inBoth(2, 1).vpcs);
   assert.is(decided(securityGroupMachine, again, proven(2, other)).context['observedGeneration'], 2);
 });
 
 test('a VPC that had not proven a generation is not waited for when its last port has gone', () => {
-  const rows = { 'holder/port/t/q': { vpc: other } };
-  const left = decided(securityGroupMachine, inBoth(2, 1), { in: 'ready', on: drop('port/t/q'), rows, to: '' }).context;
+  const holder = { 'holder/port/t/q': { vpc: other } };
+  const left = decided(securityGroupMachine, inBoth(2, 1), {
+    in: 'ready',
+    on: drop('port/t/q'),
+    rows: holder,
+    to: '',
+  }).context;
   assert.equal([left['observedGeneration'], realizedIn(left)], [2, 'True']);
-  const slower = decided(securityGroupMachine, inBoth(1, 2), { in: 'ready', on: drop('port/t/q'), rows, to: '' });
+  const slower = decided(securityGroupMachine, inBoth(1, 2), {
+    in: 'ready',
+    on: drop('port/t/q'),
+    rows: holder,
+    to: '',
+  });
   assert.is(slower.context['observedGeneration'], 1);
 });
 

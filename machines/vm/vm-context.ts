@@ -30,7 +30,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly awaited: readonly string[];
   /** Actor ids of ports that were claimed and have not ended; each is released before the VM ends. */
   readonly claimed: readonly string[];
-  /** Ports with an address: id -> address and MAC, which are kept across restarts. */
+  /** Ports with an address: id -> what the port said of itself; address and MAC are kept across restarts. */
   readonly ports: Readonly<Record<string, PortFacts>>;
   /** Wiring of the ports of the present run, as last read back from the kernel. */
   readonly wiring: Readonly<Record<string, TapProof>>;
