@@ -25,7 +25,7 @@ import {
 import { nameOf, nodesOf, pathOf, type Chart, type ChartNode } from './values/chart-parts-for-tests.ts';
 import { bornOf, moved, stateOf, type AskedFor, type Move } from './values/chart-driver-for-tests.ts';
 import type { TestEvent } from './values/decision-table-for-tests.ts';
-import { reasonOf } from './values/declared.ts';
+import { reasonOf } from './values/conditions.ts';
 import { failureSchema, type Failure } from './values/failures.ts';
 import { misfit, type KindSchema } from './values/kind.ts';
 import { samplesOf } from './values/schema-samples-for-tests.ts';

@@ -3,10 +3,15 @@
  * the reverse order. Add a new kind here; its quota, document, columns and reference page follow from its schema.
  */
 import { addressSetKind } from './address-set/address-set-protocol.ts';
+import { externalAddressKind } from './external-address/external-address-protocol.ts';
 import { imageKind } from './image/image-protocol.ts';
 import { networkKind } from './network/network-protocol.ts';
+import { peeringKind } from './peering/peering-protocol.ts';
 import { portKind } from './port/port-protocol.ts';
 import { securityGroupKind } from './security-group/security-group-protocol.ts';
+import { serviceIpKind } from './service-ip/service-ip-protocol.ts';
+import { routerKind } from './router/router-protocol.ts';
+import { snapshotKind } from './snapshot/snapshot-protocol.ts';
 import type { KindSchema } from './values/kind.ts';
 import { vmKind } from './vm/vm-protocol.ts';
 import { volumeKind } from './volume/volume-protocol.ts';
@@ -15,12 +20,17 @@ import { vpcKind } from './vpc/vpc-protocol.ts';
 export const tenantKinds: readonly KindSchema[] = [
   vpcKind,
   networkKind,
+  serviceIpKind,
+  peeringKind,
   addressSetKind,
   securityGroupKind,
   imageKind,
   volumeKind,
+  snapshotKind,
   portKind,
   vmKind,
+  routerKind,
+  externalAddressKind,
 ];
 
 /** Those that count against a tenant's quota, with the default number. */

@@ -7,8 +7,10 @@ import { agentPerformers, type AgentPerformer } from './agent-effects.ts';
 
 export const agentDefinition = (agent: AgentPerformer): ActorDefinition =>
   defineActor(agentKind, {
-    chartVersion: 1,
+    chartVersion: 2,
     machine: agentMachine,
+    // The next boot of its worker makes it watch bindings.
+    upgrades: { 1: ({ state, context }) => ({ state, context: { ...(context as object), released: false } }) },
     performers: agentPerformers(agent),
     spec: ({ host }: AgentContext) => ({ host }),
     status: ({ boot, report, index, sweep, kept, conditions, failure }: AgentContext) => ({

@@ -1,5 +1,6 @@
 /** The kind `cluster`: one actor that registers hosts, allocates VNIs and places VMs and imports. */
 import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluster/cluster-context';
+import { isFound } from '@photoncloud/machines/cluster/cluster-loss';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
 import { clusterKind, type PlaceRequest } from '@photoncloud/machines/cluster/cluster-protocol';
 import type { HostInventory } from '@photoncloud/machines/values/wiring';
@@ -16,7 +17,7 @@ const foundRows = ({ runs, ports, vnis }: HostInventory): RowKey[] => [
   ]),
 ];
 
-function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
+function needs(event: ActorEvent, { nextVni, hosts }: ClusterContext): RowKey[] {
   const reservation = { collection: 'reservation', key: String(event['vm']) };
   const waiting = { collection: 'waiting', key: '*' };
   const promise = (volume: unknown): RowKey => ({ collection: 'promise', key: String(volume) });
@@ -27,7 +28,12 @@ function needs(event: ActorEvent, { nextVni }: ClusterContext): RowKey[] {
     const found = { collection: 'found-run', key: String(event['vm']) };
     return [reservation, found, waiting, ...volumes.map(({ volume }) => promise(volume))];
   }
+  const reservations = { collection: 'reservation', key: '*' };
+  if (['occupants.ask', 'host.lost'].includes(event.type)) return [reservations];
+  if (isFound({ hosts }, event)) return [reservations, waiting];
   if (event.type === 'place.release') return [reservation, waiting];
+  if (event.type === 'place.transfer')
+    return [reservation, { collection: 'reservation', key: String(event['migration']) }, waiting];
   if (event.type === 'inventory.report') return [...foundRows(event as ActorEvent & HostInventory), waiting];
   // The recovery may end with these.
   if (['host.register', 'cluster.release-barrier'].includes(event.type) || event.type.startsWith('xstate.after.'))

@@ -20,11 +20,20 @@ import { programEnv } from './program.ts';
 
 export type Dialect = 'batch' | 'nft';
 
+interface Failed {
+  readonly index: number;
+  readonly text: string;
+  readonly column?: number;
+}
+
 export interface CoprocessAnswer {
   /** Lines printed by commands that succeeded, in order. */
   readonly printed: readonly string[];
-  /** Failed commands: index in the request and the tool's message. For nft the index is always 0. */
-  readonly failures: readonly { readonly index: number; readonly text: string }[];
+  /**
+   * Failed commands: index in the request and the tool's message. For nft, whose request is one line, the index is
+   * always 0, and the column says where in the line.
+   */
+  readonly failures: readonly Failed[];
 }
 
 interface Pending {
@@ -34,13 +43,15 @@ interface Pending {
   readonly reject: (error: PhotonError) => void;
   readonly timer: NodeJS.Timeout;
   readonly printed: string[];
-  readonly failures: { index: number; text: string }[];
+  readonly failures: Failed[];
   message: string[];
   markerSeen: boolean;
 }
 
 const pendingLimit = 4096;
 const idleMs = 30_000;
+/** `nft -i` keeps what it was told and looks through all of it at each line, so another one starts after so many. */
+const nftRequests = 500;
 const closeGraceMs = 2000;
 const caretLine = /^\s*[\^~]+\s*$/;
 
@@ -66,13 +77,29 @@ export class Coprocess {
     if (commands.some((command) => /[\n\r\0]/.test(command))) {
       throw new TypeError(`line break in a command for ${this.#what}`);
     }
+    // A worn process ends when it has answered: beside it, another one would overtake what still waits there.
+    while (this.#session?.isWorn === true && this.#session.isBusy) await this.#session.answered();
+    return this.#running(timeoutMs).ask(commands, timeoutMs);
+  }
+
+  /** Before the first request, which then need not wait for it. */
+  start(): void {
+    this.#running(0);
+  }
+
+  #running(timeoutMs: number): Session {
+    if (this.#session?.isWorn === true) this.renew();
     if (this.#session === undefined || this.#session.ended)
       this.#session = new Session(this.#what, this.#argv, this.#dialect);
-    const session = this.#session;
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this.renew(), idleMs + timeoutMs);
     this.#idle.unref();
-    return session.ask(commands, timeoutMs);
+    return this.#session;
+  }
+
+  /** Of the process that answered the last request; undefined when none runs. */
+  get pid(): number | undefined {
+    return this.#session?.ended === false ? this.#session.pid : undefined;
   }
 
   /** The next request starts a new process; the old one answers the requests it already has, then ends. */
@@ -101,6 +128,7 @@ class Session {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #gone: Promise<void>;
   #pending: Pending[] = [];
+  #waiting: (() => void)[] = [];
   #linesSent = 0;
   #requests = 0;
   ended = false;
@@ -130,6 +158,23 @@ class Session {
     createInterface({ input: child.stdout }).on('line', (line) => this.#readLine(line));
     child.stderr.resume();
     child.stdin.on('error', (error) => this.#fail('coprocess_died', error.message));
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get isWorn(): boolean {
+    return this.#dialect === 'nft' && this.#requests >= nftRequests && !this.ended;
+  }
+
+  get isBusy(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /** Resolves when no request waits any more. */
+  answered(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   ask(commands: readonly string[], timeoutMs: number): Promise<CoprocessAnswer> {
@@ -177,6 +222,13 @@ class Session {
     this.#pending.shift();
     clearTimeout(head.timer);
     head.resolve({ printed: head.printed, failures: head.failures });
+    if (!this.isBusy) this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
   }
 
   #fail(code: string, why: string): void {
@@ -195,6 +247,7 @@ class Session {
       clearTimeout(pending.timer);
       pending.reject(error);
     }
+    this.#wake();
   }
 }
 
@@ -225,5 +278,13 @@ function readNftLine(head: Pending, line: string): boolean {
   if (line.startsWith('Error: syntax error, unexpected @')) return false;
   if (line.startsWith('Error:')) head.failures.push({ index: 0, text: line });
   else if (!caretLine.test(line)) head.printed.push(line);
+  else markColumn(head, line);
   return false;
+}
+
+/** The line below an error and its statement points at the place: `   ^^^^^`. */
+function markColumn({ failures }: Pending, line: string): void {
+  const last = failures.at(-1);
+  if (last !== undefined && last.column === undefined)
+    failures[failures.length - 1] = { ...last, column: line.search(/[\^~]/) };
 }

@@ -3,6 +3,7 @@
  * every kernel object disappears with it, also after a crash), options of a dataplane, and specs. Not part of the
  * product.
  */
+import { createHash } from 'node:crypto';
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
@@ -173,8 +174,14 @@ export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}
     folder,
     allowedRoots: [],
     imageOwnerUid: null,
+    storage: false,
+    allowedSources: [],
+    nodeAddresses: () => [],
     underlay: '127.0.0.1',
     qemu: { binary: 'qemu-system-x86_64' },
+    openSecret: (_, sealed) => sealed,
+    migrationKey: (migration) => createHash('sha256').update(migration).digest(),
+    exportKey: (name) => createHash('sha256').update(name).digest(),
     fetchBlob: async () => {
       throw new Error('no other host in this test');
     },

@@ -19,7 +19,7 @@ import {
 } from './dataplane-for-tests.ts';
 import { configText, hostText } from './dhcp/dhcp-config.ts';
 import { FenceFloor } from './fence-floor.ts';
-import { incarnationArguments } from './hypervisor/qemu-arguments.ts';
+import { baselineCpu, incarnationArguments } from './hypervisor/qemu-arguments.ts';
 import { kernelError } from './kernel-errors.ts';
 import { KernelNames, hashName } from './kernel-names.ts';
 import { aliasOf, ownerOfAlias, refuseOlder } from './owner-alias.ts';
@@ -195,7 +195,7 @@ test('dnsmasq gets typed options of known values and nothing else', () => {
   assert.match(text, /^dhcp-option=tag:tstbabcx0,6,9\.9\.9\.9$/m);
   assert.not.match(text, /,42,/);
   assert.is(
-    hostText({ tap: 't', mac: '02:00:00:00:00:01', address: '10.0.0.5', hostname: 'web' }),
+    hostText({ tap: 't', mac: '02:00:00:00:00:01', address: '10.0.0.5', hostname: 'web', pairs: [] }),
     '# t\n02:00:00:00:00:01,10.0.0.5,web.\n',
   );
 });
@@ -218,13 +218,16 @@ test('a value from a spec is written as JSON or as an argument of its own on the
     ],
     disks: [{ volume: 'volume/acme/v', volumeUid: 'V', serial: 'S', format: 'qcow2' as const }],
     boot: null,
+    seed: { instanceId: 'U', hostname: 'v', userData: 'secret', sshKeys: [], network: true },
   };
   const files = {
     pidFile: '/r/pid',
     agentSocket: '/r/a',
     toolingSocket: '/r/t',
     console: '/k/console',
+    consoleSocket: '/r/console',
     emptyFolder: '/r/empty',
+    seed: '/r/seed',
   };
   const boot = { kernel: '/k', initrd: '/i', commandLine: 'a=1,b=2 -S' };
   const words = incarnationArguments(spec, {
@@ -238,8 +241,10 @@ test('a value from a spec is written as JSON or as an argument of its own on the
     boot,
   });
   assert.ok(words.includes('a=1,b=2 -S'));
+  assert.not.ok(words.some((word) => word.includes('secret')));
   const after = (flag: string): string[] => words.filter((_, index) => words[index - 1] === flag);
   assert.equal(after('-machine'), ['pc-q35-7.2']);
+  assert.equal(after('-cpu'), [baselineCpu], 'never that of the host: it could not move');
   for (const word of [...after('-blockdev'), ...after('-device'), ...after('-netdev')])
     assert.type(JSON.parse(word), 'object');
   assert.is(JSON.parse(after('-blockdev')[0] ?? '').filename, '/v,x/V.qcow2');
@@ -249,6 +254,8 @@ test('a value from a spec is written as JSON or as an argument of its own on the
   assert.equal(after('-run-with'), ['user=1900000000:1900000000,chroot=/r/empty']);
   const { werror, rerror } = JSON.parse(after('-device')[1] ?? '') as Record<string, string>;
   assert.equal([werror, rerror], ['stop', 'stop'], 'the guest would see an error that passes');
+  assert.is(JSON.parse(after('-device').at(-1) ?? '').serial, 'seed', 'last, so that no disk gets another name');
+  assert.is(JSON.parse(after('-blockdev').at(-1) ?? '')['read-only'], true);
 });
 
 test('messages of the kernel become errors of the group that says what the caller must do', () => {

@@ -10,6 +10,7 @@ import { errnoOf, fileError } from './kernel-errors.ts';
 import type { KernelNames } from './kernel-names.ts';
 import type { NamespaceLinks } from './namespace-link.ts';
 import type { ObjectLocks } from './object-locks.ts';
+import type { Probers } from './service-check/prober.ts';
 
 export interface DataplaneSite {
   readonly options: DataplaneOptions;
@@ -18,12 +19,15 @@ export interface DataplaneSite {
   readonly fences: FenceFloor;
   readonly locks: ObjectLocks;
   readonly folders: SiteFolders;
+  readonly probers: Probers;
   /** The control group that has the groups of all guests below it; null when guests have none. */
   readonly guestGroups: string | null;
 }
 
 export interface SiteFolders {
   readonly images: string;
+  /** What has come of images that are gathered over a network. */
+  readonly incoming: string;
   readonly volumes: string;
   readonly incarnations: string;
   /** Of runs that have ended. */
@@ -33,16 +37,20 @@ export interface SiteFolders {
    */
   readonly run: string;
   readonly dhcp: string;
+  /** A folder for each namespace with a metadata service. */
+  readonly metadata: string;
 }
 
 export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>): SiteFolders {
   return {
     images: path.join(options.folder, 'images'),
+    incoming: path.join(options.folder, 'incoming'),
     volumes: path.join(options.folder, 'volumes'),
     incarnations: path.join(options.folder, 'incarnations'),
     consoles: path.join(options.folder, 'consoles'),
     run: `/run/photon-${options.prefix}`,
     dhcp: `/run/photon-${options.prefix}/dhcp`,
+    metadata: `/run/photon-${options.prefix}/metadata`,
   };
 }
 
@@ -50,7 +58,9 @@ export function foldersOf(options: Pick<DataplaneOptions, 'folder' | 'prefix'>):
 export async function dropEmptyRunFolders(site: DataplaneSite): Promise<void> {
   for (const folder of [
     site.folders.dhcp,
+    site.folders.metadata,
     path.join(site.folders.run, 'incarnations'),
+    path.join(site.folders.run, 'exports'),
     site.folders.incarnations,
     site.folders.run,
     site.guestGroups,

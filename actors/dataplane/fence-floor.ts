@@ -26,7 +26,8 @@ interface Floor {
 const roomBytes = 1 << 20;
 
 /** What a fence guards; objects of one actor that live apart have floors apart. */
-export type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'host';
+export type FencedKind =
+  'segment' | 'gateway' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'export' | 'snapshot' | 'host';
 
 export class FenceFloor {
   readonly #floors = new Map<string, Floor>();

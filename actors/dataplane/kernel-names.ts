@@ -46,6 +46,13 @@ export class KernelNames {
     return this.#name('v', vpc);
   }
 
+  /** The namespace beside it that leads out, on a gateway host; the same call leads back. */
+  besideOf(namespace: string): string {
+    const letter = this.isGateway(namespace) ? 'v' : 'g';
+    const head = this.prefix.length;
+    return `${this.prefix}${letter}${namespace.slice(head + 1)}`;
+  }
+
   bridgeOf(network: string): string {
     return this.#name('b', network);
   }
@@ -55,13 +62,27 @@ export class KernelNames {
     return this.#name('p', `${owner.actor} ${owner.uid}`);
   }
 
+  /** The veth of a peering: both of its ends have this name, each in the namespace of its VPC. */
+  peerLinkOf(peering: string): string {
+    return this.#name('l', peering);
+  }
+
   /** The nft table in the host's own namespace. */
   get underlayTable(): string {
     return `${this.prefix}_underlay`;
   }
 
+  /** Another one there: the permits of the gateways. */
+  get gatewayTable(): string {
+    return `${this.prefix}_gateway`;
+  }
+
   isNamespace(name: string): boolean {
     return this.#is('v', name);
+  }
+
+  isGateway(name: string): boolean {
+    return this.#is('g', name);
   }
 
   isBridge(name: string): boolean {
@@ -72,10 +93,26 @@ export class KernelNames {
     return this.#is('p', name);
   }
 
+  isPeerLink(name: string): boolean {
+    return this.#is('l', name);
+  }
+
   #is(letter: string, name: string): boolean {
     return name.length === nameLength && name.startsWith(`${this.prefix}${letter}`) && /^[a-z0-9]+$/.test(name);
   }
 }
+
+/**
+ * MAC of a VPC towards external networks: the same on every gateway host, so that routers outside need not learn
+ * another one when the next host takes over.
+ */
+export const externalMac = (cluster: string, vpc: string): string =>
+  createHash('sha256')
+    .update(`${cluster} ${vpc}`)
+    .digest('hex')
+    .slice(0, 10)
+    .replaceAll(/../g, ':$&')
+    .replace(/^/, '06');
 
 /** The one VXLAN device of a VPC namespace. */
 export const vxlanName = 'vx0';

@@ -7,7 +7,8 @@ import { gatewayMac } from './kernel-names.ts';
 const numbers = (text: string, by: string, radix: number): number[] => text.split(by).map((n) => parseInt(n, radix));
 const addressBytes = (address: string): number[] => numbers(address, '.', 10);
 
-function sumOf(bytes: Buffer): number {
+/** Checksum of IP and ICMP. */
+export function sumOf(bytes: Buffer): number {
   let sum = 0;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at] ?? 0) * 256 + (bytes[at + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65_536);

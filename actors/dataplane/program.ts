@@ -1,11 +1,12 @@
 /**
  * Runs one program to its end, or starts one that outlives the worker; no other file of the dataplane does
- * (coprocess.ts runs the long-lived ones that end with the worker).
+ * (coprocess.ts and service-check/prober.ts run the long-lived ones that end with the worker).
  * Arguments are an array and no shell is used. Run time, output size and the number of concurrent programs are bounded
  * (promise G11 of docs/promises.md). Called by every noun folder. Promise: a time-out or a kill is `unknown`, never
  * reported as a failure.
  */
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { errnoOf, fileError, kernelError } from './kernel-errors.ts';
@@ -177,4 +178,39 @@ export async function startProgram(
       child.unref();
     },
   };
+}
+
+/**
+ * Follows the output of a program line by line until `seen` finds what it waits for; then it is ended.
+ * @returns what was found, undefined when the program ended before
+ * @throws the signal's reason; defeat `program_missing`, fault `kernel_exhausted`
+ */
+export async function followProgram<Found>(
+  { program, args, what, signal }: Pick<ProgramRequest, 'program' | 'args' | 'what'> & { readonly signal: AbortSignal },
+  seen: (line: string) => Found | undefined,
+): Promise<Found | undefined> {
+  signal.throwIfAborted();
+  // Its output is a pipe: when this process dies, the program dies of it.
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], cwd: '/', env: programEnv });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('close', () => resolve());
+    child.once('error', (error) =>
+      reject(errnoOf(error) === 'ENOENT' ? programMissing(what, program) : fileError(what, error)),
+    );
+  });
+  const end = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', end, { once: true });
+  let found: Found | undefined;
+  try {
+    if (child.stdout !== null)
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        found ??= seen(line);
+        if (found !== undefined) end();
+      });
+    await ended;
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+  signal.throwIfAborted();
+  return found;
 }

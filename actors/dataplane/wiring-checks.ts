@@ -6,13 +6,22 @@
 import net from 'node:net';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { hostFactsSchema, networkSpecSchema, routeSpecSchema } from '@photoncloud/machines/values/wiring';
-import type { Elements, HostFacts, NetworkSpec, OwnerToken, RouteSpec } from '@photoncloud/machines/values/wiring';
+import type {
+  Elements,
+  HostFacts,
+  NetworkSpec,
+  OwnerToken,
+  RouteSpec,
+  TapSpec,
+} from '@photoncloud/machines/values/wiring';
+import { canonicalProblem } from '@photoncloud/machines/values/addresses';
 import type { z } from 'zod';
 import type { TapRef } from './contract/network-contract.ts';
 
 const name = '[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?';
 const actorPattern = new RegExp(`^${name}/${name}/${name}(?:\\.${name})?(?:@${name})?$`);
-const hostnamePattern = new RegExp(`^${name}$`);
+/** A label of the DNS (RFC 1035). */
+const hostnamePattern = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const domainPattern = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const macPattern = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 const uidPattern = /^[A-Za-z0-9-]{1,64}$/;
@@ -73,7 +82,7 @@ export function checkGroups(path: string, groups: readonly string[]): void {
   for (const group of groups) checkIdOf('security-group', path, group);
 }
 
-function checkHost(path: string, host: HostFacts): void {
+export function checkHost(path: string, host: HostFacts): void {
   must(isCount(host.index, 1, 254), `${path}.index`, host.index);
   must(isAddress(host.underlay), `${path}.underlay`, host.underlay);
   must(isCount(host.underlayMtu, 600, 65535), `${path}.underlayMtu`, host.underlayMtu);
@@ -124,6 +133,12 @@ function checkNetwork(path: string, network: NetworkSpec): void {
     `${path}.dhcp.domain`,
     network.dhcp.domain,
   );
+  const isRoute = (destination: string): boolean => canonicalProblem(destination) === undefined;
+  must(
+    (network.dhcp.routes ?? []).every(({ destination, via }) => isRoute(destination) && isAddress(via)),
+    `${path}.dhcp.routes`,
+    network.dhcp.routes,
+  );
   network.subnets.forEach((subnet, index) => {
     must(isCidr(subnet.cidr), `${path}.subnets.${index}.cidr`, subnet.cidr);
     must(isAddress(subnet.gateway), `${path}.subnets.${index}.gateway`, subnet.gateway);
@@ -169,13 +184,22 @@ export function checkTapRef(tap: TapRef): void {
   must(isAddress(tap.address), 'address', tap.address);
 }
 
-export function checkTap(
-  spec: TapRef & { readonly hostname: string; readonly mtu: number; readonly groups: readonly string[] },
-): void {
+/** Ten pairs of sixteen addresses each. */
+const pairsAtMost = 160;
+
+export function checkTap(spec: TapRef & Pick<TapSpec, 'hostname' | 'mtu' | 'groups' | 'pairs' | 'activeHost'>): void {
   checkTapRef(spec);
+  const pairs = spec.pairs ?? [];
+  must(Array.isArray(pairs) && pairs.length <= pairsAtMost, 'pairs', pairs);
+  for (const { address, mac } of pairs) {
+    must(isAddress(address) && address !== spec.address, 'pairs', address);
+    must(macPattern.test(mac) && (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0, 'pairs', mac);
+  }
+  must(new Set(pairs.map(({ address }) => address)).size === pairs.length, 'pairs', pairs);
   checkGroups('groups', spec.groups);
   must(hostnamePattern.test(spec.hostname), 'hostname', spec.hostname);
   must(isCount(spec.mtu, 576, 65535), 'mtu', spec.mtu);
+  if (spec.activeHost !== undefined) must(isCount(spec.activeHost, 1, 254), 'activeHost', spec.activeHost);
 }
 
 export function checkUid(path: string, uid: string): void {

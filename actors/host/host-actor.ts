@@ -2,7 +2,7 @@
 import { hostMachine, type HostContext } from '@photoncloud/machines/host/host-machine';
 import { hostKind } from '@photoncloud/machines/host/host-protocol';
 import { isDiskLow } from '@photoncloud/machines/host/host-report';
-import { reasonOf } from '@photoncloud/machines/values/declared';
+import { reasonOf } from '@photoncloud/machines/values/conditions';
 import type { ActorDefinition } from '@photoncloud/runtime/contract/actor-definition';
 import { defineActor } from '../kind/kind-definition.ts';
 import { hostPerformers, type HostPerformer } from './host-effects.ts';
@@ -16,19 +16,24 @@ function whyNot({ failure, report }: HostContext): string | null {
 
 export const hostDefinition = (hosts: HostPerformer): ActorDefinition =>
   defineActor(hostKind, {
-    chartVersion: 1,
+    chartVersion: 2,
+    upgrades: {
+      1: ({ state, context }) => ({ state, context: { ...(context as object), followers: [], drain: null } }),
+    },
     machine: hostMachine,
     performers: hostPerformers(hosts),
     spec: ({ name, cordoned }: HostContext) => ({ name, cordoned }),
-    status: ({ boot, report, index, silent, announcedAt, fencingRecord, failure }: HostContext) => ({
+    status: ({ boot, report, index, silent, announcedAt, fencingRecord, ...more }: HostContext) => ({
       index,
       silent,
       boot,
       announcedAt,
       report,
       fencingRecord,
-      failure,
+      followers: more.followers,
+      drain: more.drain,
+      failure: more.failure,
     }),
     reason: whyNot,
-    ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce'],
+    ignored: ['host.registered', 'host.refused', 'host.silent', 'host.back', 'host.announce', 'drain.stands'],
   });

@@ -8,10 +8,17 @@ import { imageCopyPerformers } from './image-copy-effects.ts';
 
 export const imageCopyDefinition = (storage: StorageDataplane): ActorDefinition =>
   defineActor(imageCopyKind, {
-    chartVersion: 1,
+    chartVersion: 2,
+    upgrades: {
+      // Bytes may be gathered from an address or a client.
+      1: ({ state, context }) => ({
+        state,
+        context: { ...(context as ImageCopyContext), gathering: null, progress: null },
+      }),
+    },
     machine: imageCopyMachine,
     performers: imageCopyPerformers(storage),
-    spec: ({ importing, fetching }: ImageCopyContext) => importing ?? fetching,
-    status: ({ proof, failure, tries }: ImageCopyContext) => ({ proof, failure, tries }),
-    ignored: ['copy.import', 'copy.fetch', 'copy.remove'],
+    spec: ({ importing, gathering, fetching }: ImageCopyContext) => importing ?? gathering ?? fetching,
+    status: ({ progress, proof, failure, tries }: ImageCopyContext) => ({ progress, proof, failure, tries }),
+    ignored: ['copy.import', 'copy.gather', 'copy.fetch', 'copy.remove'],
   });

@@ -20,6 +20,16 @@ export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typ
     pool: 'image',
     perform: async ({ spec }, call) => ({ proof: await storage.importCopy(spec, call) }),
   },
+  'image.gather': {
+    timeoutMs: 240_000,
+    pool: 'image',
+    perform: ({ spec }, call) => storage.gatherCopy(spec, call),
+  },
+  'image.store': {
+    timeoutMs: 1_200_000,
+    pool: 'image',
+    perform: async ({ spec }, call) => ({ proof: await storage.storeGathered(spec, call) }),
+  },
   'image.fetch': {
     timeoutMs: 1_200_000,
     pool: 'image',
@@ -28,7 +38,7 @@ export const imageCopyPerformers = (storage: StorageDataplane): PerformersOf<typ
   'image.remove': {
     timeoutMs: 30_000,
     perform: async ({ spec: { owner, format, sha256 } }, call) => {
-      if (sha256 !== null) await storage.removeCopy({ owner, format, sha256 }, call);
+      await storage.removeCopy({ owner, format, sha256 }, call);
       return {};
     },
   },

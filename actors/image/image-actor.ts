@@ -2,8 +2,10 @@
 import { imageMachine } from '@photoncloud/machines/image/image-machine';
 import type { ImageContext } from '@photoncloud/machines/image/image-messages';
 import { imageKind } from '@photoncloud/machines/image/image-protocol';
+import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
+import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
 
 /** Loads the holder row of the actor that requests or frees the image. */
@@ -13,16 +15,34 @@ function needs(event: ActorEvent): RowKey[] {
 }
 
 export const imageDefinition = defineActor(imageKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: {
+    // Bytes may come from an address or a client, with progress.
+    1: ({ state, context }) => ({ state, context: { ...(context as ImageContext), progress: null } }),
+  },
   machine: imageMachine,
   needs,
-  status: ({ home, proof, copies, holderCount }: ImageContext) => ({
+  status: ({ home, progress, proof, copies, holderCount }: ImageContext) => ({
     home,
+    progress,
     sha256: proof?.sha256 ?? null,
     proof,
     copies,
     holders: holderCount,
   }),
+  intake: (id, { home, proof, spec }: ImageContext) => {
+    const { tenant, name } = partsOfId(id);
+    const waits = home !== null && proof === null && spec?.source.upload !== undefined;
+    return waits ? { node: home, path: `${incomingPath}${tenant}/${name}` } : null;
+  },
   operatorOnly: ['home', 'copies'],
-  ignored: ['copy.inspected', 'copy.ready', 'copy.removed', 'copy.lost', 'quota.granted', 'import.placed'],
+  ignored: [
+    'copy.inspected',
+    'copy.progress',
+    'copy.ready',
+    'copy.removed',
+    'copy.lost',
+    'quota.granted',
+    'import.placed',
+  ],
 });

@@ -3,8 +3,10 @@
  * the definition that the runtime hosts: commands of the API, validation of received messages, who may start an actor,
  * and the shape that the schema hash covers. Called by every actors/<kind>/<kind>-actor.ts.
  */
-import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
-import { reasonOf, type DeclaredContext } from '@photoncloud/machines/values/declared';
+import { idOf, partsOfId, systemTenant, tenantId } from '@photoncloud/machines/values/identifiers';
+import { reasonOf } from '@photoncloud/machines/values/conditions';
+import { type DeclaredContext } from '@photoncloud/machines/values/declared';
+import { masked } from '@photoncloud/machines/values/sealed';
 import {
   misfit,
   noParams,
@@ -44,7 +46,7 @@ export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }
 
 export interface ActorParts extends Pick<
   ActorDefinition,
-  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail' | 'output'
+  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail' | 'output' | 'intake'
 > {
   readonly performers?: Readonly<Record<string, Performer>>;
   /** The status; for a declared kind, the fields beside those that all declared kinds have. */
@@ -79,33 +81,40 @@ function referencesOf(declared: AnyDeclared): NonNullable<CommandDefinition['ref
   return ({ spec }: { readonly spec: never }, id: ActorId): Reference[] => {
     const { tenant } = partsOfId(id);
     const owner = declared.parents.includes('tenant') ? [{ path: 'tenant', to: actorId(tenantId(tenant)) }] : [];
-    const named = declared.references(spec).map(({ path, kind, name, misfit: judge }) => ({
+    const named = declared.references(spec).map(({ path, kind, name, misfit: judge, grants }) => ({
       path: `spec.${path}`,
-      to: actorId(idOf(kind, tenant, name)),
+      to: actorId(idOf(kind, grants === undefined ? tenant : systemTenant, name)),
       ...(judge === undefined ? {} : { misfit: judge }),
+      ...(grants === undefined ? {} : { grants }),
     }));
     // An object may name itself before it exists.
     return [...owner, ...named.filter(({ to }) => to !== id)];
   };
 }
 
-function declaredCommands(declared: AnyDeclared): Readonly<Record<string, CommandDefinition>> {
+function declaredCommands(declared: AnyDeclared, secret: readonly string[]) {
   const { whole, changed } = declarationParams(declared);
   const permission = declared.permission ?? 'scope';
-  const references = referencesOf(declared);
+  const operatorsOnly = ({ spec }: { readonly spec: never }) =>
+    (declared.operatorsOnly?.(spec) ?? []).map(({ path, message }) => ({ path: `spec.${path}`, message }));
+  const given = {
+    permission,
+    references: referencesOf(declared),
+    operatorsOnly,
+    ...(secret.length === 0 ? {} : { secrets: secret.map((path) => `spec.${path}`) }),
+  };
   const { create, update, delete: remove } = declared.says;
   return {
-    create: { params: whole, permission, references, creates: true, description: create },
-    update: { params: changed, permission, references, description: `${update} The whole spec must be given.` },
+    create: { params: whole, ...given, creates: true, description: create },
+    update: { params: changed, ...given, description: `${update} The whole spec must be given.` },
     apply: {
       params: whole,
-      permission,
-      references,
+      ...given,
       creates: true,
       description: `Creates it, or updates it. ${update}`,
     },
     delete: { params: noParams, permission, description: remove },
-  };
+  } satisfies Readonly<Record<string, CommandDefinition>>;
 }
 
 const extraCommands = ({ commands }: KindSchema): Readonly<Record<string, CommandDefinition>> =>
@@ -128,14 +137,19 @@ const shapeOf = ({ spec }: AnyDeclared): string =>
   );
 
 function viewOf(schema: KindSchema, { spec, status, reason = reasonOf }: ActorParts): ActorDefinition['view'] {
+  const shown = schema.secrets === undefined ? <T>(value: T): T => value : masked;
   if (schema.declared === undefined) {
-    return (context: never) => ({ spec: spec?.(context) ?? {}, status: status(context), reason: reason(context) });
+    return (context: never) => ({
+      spec: shown(spec?.(context) ?? {}),
+      status: status(context),
+      reason: reason(context),
+    });
   }
   return (context: never) => {
     const of = context as DeclaredContext<unknown>;
     const { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions, failure } = of;
     const all = { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions };
-    return { spec: of.spec, status: { ...all, ...status(context), failure }, reason: reason(context) };
+    return { spec: shown(of.spec), status: { ...all, ...status(context), failure }, reason: reason(context) };
   };
 }
 
@@ -149,7 +163,7 @@ const withoutFields =
 
 /** @returns the definition; a kind whose effects lack a performer is refused by the runtime at its first start */
 export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinition {
-  const { kind, placement, declared, takes, startedBy, effects } = schema;
+  const { kind, placement, declared, takes, startedBy, effects, secrets } = schema;
   const { performers = {}, status: _, spec: __, reason: ___, operatorOnly, ...rest } = parts;
   const messages = new Map(takes.map((message) => [message.type, message.schema]));
   const results = new Map(effects.map((effect) => [effect.type, effect.done]));
@@ -157,11 +171,16 @@ export function defineActor(schema: KindSchema, parts: ActorParts): ActorDefinit
     ...rest,
     kind,
     placement,
+    ...(declared?.ofSystem === true ? { scope: systemTenant } : {}),
     input: (id) => ({ id }),
-    commands: { ...(declared === undefined ? {} : declaredCommands(declared)), ...extraCommands(schema) },
+    commands: {
+      ...(declared === undefined ? {} : declaredCommands(declared, secrets ?? [])),
+      ...extraCommands(schema),
+    },
     createdBy: startedBy.map(({ type }) => type),
     effects: Object.fromEntries(Object.entries(performers).map(([type, performer]) => [type, binding(performer)])),
     view: viewOf(schema, parts),
+    ...(secrets === undefined ? {} : { masked }),
     ...(operatorOnly === undefined ? {} : { forScope: withoutFields(operatorOnly) }),
     ...(declared === undefined ? {} : { specShape: shapeOf(declared) }),
     check: (event) => {

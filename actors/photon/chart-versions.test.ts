@@ -13,10 +13,13 @@ test('every chart has the shape that is recorded for its version', () => {
 });
 
 test('a changed chart, an unrecorded version and a missing upgrade are different problems', () => {
+  const definition = registry.kinds.get('vm');
+  if (definition === undefined) throw new Error('there is no kind vm');
   const kept = withNewVersions(registry, {});
   assert.equal(versionProblems(registry, kept), []);
   const [vm, host] = [kept['vm'] ?? {}, kept['host'] ?? {}];
-  const [changed] = versionProblems(registry, { ...kept, vm: { ...vm, 1: 'other' } });
+  const { chartVersion } = definition;
+  const [changed] = versionProblems(registry, { ...kept, vm: { ...vm, [chartVersion]: 'other' } });
   assert.match(changed ?? '', /^vm: the stored shape of its chart has changed \(other -> .*raise chartVersion/);
   const without = Object.fromEntries(Object.entries(kept).filter(([kind]) => kind !== 'host'));
   assert.match(
@@ -24,10 +27,8 @@ test('a changed chart, an unrecorded version and a missing upgrade are different
     /^host: version \d+ is not recorded yet: run npm run charts$/,
   );
   assert.equal(withNewVersions(registry, without)['host'], host);
-  const definition = registry.kinds.get('vm');
-  if (definition === undefined) throw new Error('there is no kind vm');
   const raised: ActorRegistry = {
-    kinds: new Map([['vm', { ...definition, chartVersion: definition.chartVersion + 1, upgrades: {} }]]),
+    kinds: new Map([['vm', { ...definition, chartVersion: chartVersion + 1, upgrades: {} }]]),
   };
   const again = withNewVersions(raised, kept);
   assert.match(versionProblems(raised, again).join(), /^vm: there is no upgrade from version \d+$/);

@@ -10,12 +10,15 @@ import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
+import { giveSealKey } from './secret-seal.ts';
 import { digestOfPassword, storeUsersFile, type StoreUser } from './store-users.ts';
 
 export interface NodeRequest {
   readonly node: string;
   readonly role: NodeConfig['role'];
   readonly address: string;
+  /** A worker that takes shared volumes. */
+  readonly storage?: boolean;
 }
 
 export interface InitRequest {
@@ -23,6 +26,7 @@ export interface InitRequest {
   readonly cluster: string;
   readonly nodes: readonly NodeRequest[];
   readonly allowedRoots: readonly string[];
+  readonly allowedSources: readonly string[];
   /** Tenants that get a token of their own in addition to the operator's. */
   readonly tenants: readonly string[];
   readonly listenPorts: { readonly store: number; readonly peer: number; readonly api: number };
@@ -121,7 +125,7 @@ export interface ClusterFacts {
 
 /** Also called for a node that is added later (cluster-upkeep.ts). */
 export async function makeNode(
-  request: Pick<InitRequest, 'cluster' | 'listenPorts' | 'allowedRoots'>,
+  request: Pick<InitRequest, 'cluster' | 'listenPorts' | 'allowedRoots' | 'allowedSources'>,
   node: NodeRequest,
   common: ClusterFacts,
 ): Promise<void> {
@@ -137,12 +141,15 @@ export async function makeNode(
     store: { address: common.store.address, listenPort: request.listenPorts.store },
     kernelPrefix: kernelPrefix(request.cluster, node.node),
     allowedRoots: request.allowedRoots,
+    storage: node.storage ?? false,
+    allowedSources: request.allowedSources,
   });
   writeFileSync(join(target, 'node.json'), `${JSON.stringify(config, null, 2)}\n`);
   copyFileSync(join(common.authority, 'ca.crt'), join(target, 'ca.crt'));
   const addresses = [node.address, '127.0.0.1'];
   await issueCertificate(common.authority, target, { name: node.node, role: node.role, addresses });
   writeSecret(join(target, 'store.password'), common.passwords.get(node.node) ?? '');
+  if (node.role !== 'store') giveSealKey(common.authority, target);
   if (node.role === 'store') writeSecret(join(target, storeUsersFile), JSON.stringify(common.users, null, 2));
   if (node.role === 'controller') {
     writeSecret(join(target, 'tokens.json'), JSON.stringify(common.tokens, null, 2));

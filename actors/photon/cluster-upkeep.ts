@@ -12,6 +12,7 @@ import { digestOf, makeNode, secret, storeUserOf, tokenDays, tokenLife } from '.
 import type { NodeRequest, TokenLine } from './cluster-init.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
 import { isRenewalDue } from './node-certificate.ts';
+import { giveSealKey } from './secret-seal.ts';
 import { storeUsersFile, storeUsersSchema, type StoreUser } from './store-users.ts';
 
 export interface Renewed {
@@ -50,6 +51,8 @@ export async function renewCertificates(
   const done: Renewed[] = [];
   for (const name of known) {
     const path = join(folder, 'nodes', name);
+    // A folder that was made before there were secrets has none.
+    if (configOf(folder, name).role !== 'store') giveSealKey(authority, path);
     const renewed = names.includes(name) || (names.length === 0 && isRenewalDue(spanOf(path), nowMs));
     if (renewed) {
       const { role, address } = configOf(folder, name);
@@ -85,6 +88,7 @@ export async function addNode(folder: string, node: NodeRequest, allowedRoots?: 
     {
       cluster: model.cluster,
       allowedRoots: allowedRoots ?? model.allowedRoots,
+      allowedSources: model.allowedSources,
       listenPorts: { store: model.store.listenPort, peer: model.peerListenPort, api: model.apiListenPort },
     },
     node,

@@ -22,11 +22,13 @@ import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
 import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
+import { sendIncoming } from './incoming-bytes.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
+import { openSeal } from './secret-seal.ts';
 
 /**
  * The control API's unix socket in the node's folder: for the CLI and the inspector on the same computer, root only.
@@ -99,6 +101,8 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     reader: member.reader,
     historian: member.historian,
     ask: (command) => member.host.ask(command),
+    openStream: ({ node, path }) => member.links.stream(node, path),
+    sendInput: (place, offset, bytes) => sendIncoming(member.links, place, offset, bytes),
     readOutput: async ({ node, path }) => text(await member.links.get(node, path)),
     principals: openTokenFile({
       path: join(folder.path, 'tokens.json'),
@@ -107,6 +111,7 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
       isRevoked: (name, issuedMs) => member.membership.revocations.isRevoked(`token:${name}`, issuedMs),
     }),
     nodes,
+    secrets: openSeal(folder.path),
     clock: member.clock,
     random: member.random,
     log,

@@ -45,6 +45,11 @@ export class LateMembership implements Directory {
     return this.#joined?.nodes().find(({ name }) => name === node)?.peerUrl;
   }
 
+  /** The URLs of all nodes that are known. */
+  addresses(): readonly string[] {
+    return this.#joined?.nodes().map(({ peerUrl }) => peerUrl) ?? [];
+  }
+
   fence(node: string, assure: () => Promise<void>): Promise<Fencing> {
     if (this.#joined === undefined)
       throw new PhotonError('fault', 'not_joined', 'this node is still joining; ask again');

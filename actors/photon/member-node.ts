@@ -34,7 +34,7 @@ import type { Admits } from '@photoncloud/runtime/transport/peer-identity';
 import { createPeerLinks, type PeerLinks, type PeerLinksOptions } from '@photoncloud/runtime/transport/peer-links';
 import { startLoopDelay, type LoopDelay } from '@photoncloud/runtime/telemetry/loop-delay';
 import { processFigures } from '@photoncloud/runtime/telemetry/metrics';
-import type { PeerRoute } from '@photoncloud/runtime/transport/peer-server';
+import type { PeerRoute, PeerStream } from '@photoncloud/runtime/transport/peer-server';
 import { openArchive, type NodeArchive } from './node-archive.ts';
 import { LateMembership } from './late-membership.ts';
 import { NodeCertificate } from './node-certificate.ts';
@@ -51,6 +51,8 @@ export type JournalDecorator = (journal: Journal) => Journal;
 export interface MemberParts {
   readonly links: PeerLinks;
   readonly reader: RedisReader;
+  /** Addresses of the other nodes, without their ports. */
+  readonly nodeAddresses: () => readonly string[];
   /** @throws PhotonError ownership_lost when the store was rolled back, so that what was just read may be incomplete */
   readonly assureStore: () => Promise<void>;
   /**
@@ -66,7 +68,11 @@ export interface MemberOptions {
   /** Called when the links exist, because effects may use them. */
   readonly registry: (parts: MemberParts) => ActorRegistry;
   readonly routes?: Readonly<Record<string, PeerRoute>>;
+  readonly streams?: Readonly<Record<string, PeerStream>>;
+  readonly posts?: Readonly<Record<string, PeerRoute>>;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
+  /** A beat that was sent so long ago has reached the store, and this node owns shards. */
+  readonly onBeat?: (agoMs: number) => void;
   /** Called after a store rollback, when a new era has begun; this node is claiming its shards again. */
   readonly onEra?: (era: number, host: Host) => void;
   /** Nodes or clients were removed: what serves clients ends their sessions. Links to nodes are cut already. */
@@ -122,6 +128,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const registry = options.registry({
     links,
     reader,
+    nodeAddresses: () => late.addresses().map((url) => new URL(url).hostname),
     assureStore: () => journal.assureStore(),
     fence: (node, { actor, fence: { era, ownerEpoch } }) => {
       const grant = { shard: journal.shardOf(actor), node: config.node, era, ownerEpoch };
@@ -134,8 +141,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   journal.onFailed((why) => fail(why));
   const delay = startLoopDelay();
   const routes = { ...options.routes, ...archive.routes };
+  const { streams = {}, posts = {} } = options;
   const figures = () => processFigures(delay);
-  const peers = await openPeerPort({ folder, certificate, inlet: host, admits, routes, figures, log });
+  const peers = await openPeerPort({ folder, certificate, inlet: host, admits, routes, posts, streams, figures, log });
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
     store,
@@ -144,6 +152,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     log,
     ...shardDuties(host, journal, (grant) => options.onHostShard?.(grant, { host, boot, reader, registry })),
     onNode: (event) => options.onNode?.(event, host),
+    onBeat: (agoMs) => options.onBeat?.(agoMs),
     onEra: (era) => options.onEra?.(era, host),
     onHostFenced: async (had) => {
       if (had === 'served') fail(fencedAlive(config.node));

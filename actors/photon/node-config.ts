@@ -34,6 +34,12 @@ export const nodeConfigSchema = z.strictObject({
   kernelPrefix: z.string().regex(/^[a-z][a-z0-9]{0,3}$/),
   /** Folders from which `file://` images may be imported. */
   allowedRoots: z.array(z.string().startsWith('/')).default([]),
+  /** Of a worker: it takes the bytes of shared volumes, which VMs of every host use. */
+  storage: z.boolean().default(false),
+  /** Networks from which images may be fetched although their addresses are private, or of this host's network. */
+  allowedSources: z.array(z.union([z.cidrv4(), z.cidrv6()])).default([]),
+  /** Of a worker: VMs run here. False: it is a gateway or storage host alone. */
+  guests: z.boolean().default(true),
   /** User id of the image owner: its files may be imported although not everybody on the host may read them. */
   imageOwnerUid: z.int().min(0).optional(),
   /** Values that replace defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */

@@ -9,7 +9,12 @@ import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { metricsText, type Figures } from '@photoncloud/runtime/telemetry/metrics';
 import { defaultPeerLimits } from '@photoncloud/runtime/transport/link-limits';
 import type { Admits } from '@photoncloud/runtime/transport/peer-identity';
-import { createPeerServer, type PeerRoute, type PeerServer } from '@photoncloud/runtime/transport/peer-server';
+import {
+  createPeerServer,
+  type PeerRoute,
+  type PeerServer,
+  type PeerStream,
+} from '@photoncloud/runtime/transport/peer-server';
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -20,6 +25,8 @@ export interface PeerPortOptions {
   readonly inlet: Inlet;
   readonly admits: Admits;
   readonly routes: Readonly<Record<string, PeerRoute>>;
+  readonly streams: Readonly<Record<string, PeerStream>>;
+  readonly posts: Readonly<Record<string, PeerRoute>>;
   readonly figures: () => Figures;
   readonly log: Log;
 }
@@ -30,7 +37,7 @@ export interface PeerPort extends Pick<PeerServer, 'review'> {
 }
 
 export async function openPeerPort(options: PeerPortOptions): Promise<PeerPort> {
-  const { folder, certificate, inlet, admits, routes, figures, log } = options;
+  const { folder, certificate, inlet, admits, routes, posts, streams, figures, log } = options;
   const { config } = folder;
   const limits = { ...defaultPeerLimits, ...config.limits.peer };
   const { maxIdleSockets, connectTimeoutMs } = limits;
@@ -42,7 +49,7 @@ export async function openPeerPort(options: PeerPortOptions): Promise<PeerPort> 
   const metrics: PeerRoute = (_, response) => void response.end(metricsText(figures()));
   const clock = systemClock;
   const all = { ...routes, '/metrics': metrics };
-  const peers = createPeerServer({ server, inlet, admits, clock, log, limits, routes: all });
+  const peers = createPeerServer({ server, inlet, admits, clock, log, limits, routes: all, posts, streams });
   const provenBy = 'secureConnection';
   const door = createSocketDoor({ server, provenBy, maxIdleSockets, firstByteMs: connectTimeoutMs, clock });
   await door.listen(config.peerListenPort, config.address);

@@ -27,7 +27,9 @@ interface InitOptions {
   readonly store?: NodeRequest[];
   readonly controller?: NodeRequest[];
   readonly worker?: NodeRequest[];
+  readonly storage?: NodeRequest[];
   readonly allowRoot?: string[];
+  readonly allowSource?: string[];
   readonly tenant?: string[];
   readonly storePort: number;
   readonly peerPort: number;
@@ -43,18 +45,21 @@ function addInit(program: Command): void {
     .option('--store <name=address>', 'node that runs the store', request('store'))
     .option('--controller <name=address>', 'controller node, repeatable', request('controller'))
     .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
+    .option('--storage <name=address>', 'worker node that takes shared volumes, repeatable', request('worker'))
     .option('--allow-root <folder>', 'folder from which workers may import images, repeatable', collect)
+    .option('--allow-source <cidr>', 'private network from which workers may fetch images, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
     .option('--store-port <number>', 'TCP port of the store', portNumber, 6379)
     .option('--peer-port <number>', 'TCP port for links between nodes', portNumber, 7443)
     .option('--api-port <number>', 'TCP port of the control API', portNumber, 7444)
     .action(async (options: InitOptions & { token?: string[] }) => {
-      const { store = [], controller = [], worker = [] } = options;
+      const { store = [], controller = [], worker = [], storage = [] } = options;
       await initCluster({
         folder: callerPath(options.dir),
         cluster: options.cluster,
-        nodes: [...store, ...controller, ...worker],
+        nodes: [...store, ...controller, ...worker, ...storage.map((one) => ({ ...one, storage: true }))],
         allowedRoots: options.allowRoot ?? [],
+        allowedSources: options.allowSource ?? [],
         tenants: options.token ?? [],
         listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
       });

@@ -6,14 +6,13 @@ import type { Log } from '@photoncloud/runtime/contract/log';
 import { z } from 'zod';
 
 const toolchainSchema = z.object({
-  qemu: z.object({ binary: z.string(), libDir: z.string().optional(), libraryPath: z.string().optional() }).nullish(),
+  qemu: z.object({ binary: z.string(), libDir: z.string().optional() }).nullish(),
 });
 
 export interface QemuProgram {
   readonly binary: string;
   /** Folder with the firmware of an unpacked QEMU, passed as `-L`. */
   readonly libDir?: string;
-  readonly libraryPath?: string;
 }
 
 /**
@@ -39,8 +38,8 @@ export function findQemu(
     log.warn({ record }, 'set-up found no QEMU: no VM is placed on this host until qemu-system-x86 is installed');
   }
   if (qemu === undefined || qemu === null) return { binary: 'qemu-system-x86_64' };
-  const { binary, libDir, libraryPath } = qemu;
-  return { binary, ...(libDir === undefined ? {} : { libDir }), ...(libraryPath === undefined ? {} : { libraryPath }) };
+  const { binary, libDir } = qemu;
+  return { binary, ...(libDir === undefined ? {} : { libDir }) };
 }
 
 function recordedQemu(record: string, text: string): z.infer<typeof toolchainSchema>['qemu'] {

@@ -36,7 +36,8 @@ test('a kind that keeps a failure shows it', () => {
   });
   assert.equal(
     kinds.filter((kind) => !keeps.includes(kind)).map(({ kind }) => kind),
-    ['cluster'],
+    // A drain says for each VM why it stays.
+    ['cluster', 'drain'],
   );
   assert.ok('failure' in newDeclared('vm/acme/a'));
 });
@@ -57,12 +58,17 @@ test('states that need attention, and states that wait to try again, are told fr
     'image refused',
     'image rejected',
     'image-copy rejected',
+    'peering failed',
+    'peering rejected',
     'port failed',
     'replica failed',
+    'snapshot failed',
+    'snapshot-copy failed',
     'vm failed',
     'vm refused',
     'volume held.stuck',
     'volume refused',
+    'volume-export failed',
   ]);
   assert.equal(withMeaning('retrying').toSorted(), [
     'agent observing.waiting',
@@ -71,9 +77,17 @@ test('states that need attention, and states that wait to try again, are told fr
     'binding tapping.waiting',
     'binding wiring.waiting',
     'cluster recovering.waiting',
+    'drain waiting',
+    'external-address allocating.waiting',
+    'external-address waiting',
+    'external-network waiting',
+    'gateway dropBackoff',
+    'gateway waiting',
     'host fencing.waiting',
     'image-copy backoff',
+    'image-copy gathering.backoff',
     'image-copy removeBackoff',
+    'image-copy storeBackoff',
     'incarnation stopBackoff',
     'network claiming.waiting',
     'port binding.waiting',
@@ -81,12 +95,24 @@ test('states that need attention, and states that wait to try again, are told fr
     'port degraded',
     'replica backoff',
     'replica removeBackoff',
+    'router degraded',
+    'router joining.waiting',
     'segment lagging.changing',
     'segment lagging.ready',
     'segment realizing.waiting',
     'segment removing.waiting',
+    'service-check backoff',
+    'service-ip allocated.degraded',
+    'service-ip allocated.waiting',
+    'service-ip claiming.waiting',
+    'snapshot askBackoff',
+    'snapshot takeBackoff',
+    'snapshot-copy backoff',
+    'snapshot-copy removeBackoff',
     'vm backoff',
     'vm unplaced',
+    'volume-export backoff',
+    'volume-export cutBackoff',
   ]);
   assert.ok(withMeaning('steady').includes('vm running'));
   assert.ok(withMeaning('changing').includes('vm preparing.asking'));

@@ -30,6 +30,7 @@ test('the store ends instead of acknowledging what it cannot write, and serves a
     cluster: 'full',
     nodes: [node('s1', 'store'), node('c1', 'controller')],
     allowedRoots: [],
+    allowedSources: [],
     tenants: [],
     listenPorts: { store: listenPort, peer: 7443, api: 7444 },
   });

@@ -17,6 +17,7 @@ interface AddOptions {
   readonly dir: string;
   readonly controller?: readonly NodeRequest[];
   readonly worker?: readonly NodeRequest[];
+  readonly storage?: readonly NodeRequest[];
   readonly allowRoot?: readonly string[];
 }
 
@@ -46,9 +47,12 @@ export function addUpkeep(
     .requiredOption(...dir)
     .option('--controller <name=address>', 'controller node, repeatable', requestOf('controller'))
     .option('--worker <name=address>', 'worker node, repeatable', requestOf('worker'))
+    .option('--storage <name=address>', 'worker node that takes shared volumes, repeatable', requestOf('worker'))
     .option('--allow-root <folder>', 'folder from which it may import images, repeatable', collect)
-    .action(async ({ dir: folder, controller = [], worker = [], allowRoot }: AddOptions) => {
-      for (const request of [...controller, ...worker]) say(`made ${await addNode(folder, request, allowRoot)}`);
+    .action(async ({ dir: folder, controller = [], worker = [], storage = [], allowRoot }: AddOptions) => {
+      const storages = storage.map((one) => ({ ...one, storage: true }));
+      for (const request of [...controller, ...worker, ...storages])
+        say(`made ${await addNode(folder, request, allowRoot)}`);
     });
   withExamples(add, 'node add --worker w3=10.0.0.13 --dir /root/cluster');
   const token = of(program, 'token')

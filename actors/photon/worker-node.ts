@@ -2,37 +2,48 @@
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { agentId, idOf } from '@photoncloud/machines/values/identifiers';
-import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause, reject } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Host } from '@photoncloud/runtime/hosting/host';
-import type { OwnerToken } from '@photoncloud/machines/values/wiring';
-import type { RedisReader } from '@photoncloud/runtime/journal/redis-reader';
+import { mayCommand } from '@photoncloud/runtime/transport/peer-identity';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
+import { unusedTaps, withoutOwner } from '../agent/kept-objects.ts';
+import { StrayBindings } from '../agent/stray-bindings.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
+import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
+import { takeIncoming } from './incoming-bytes.ts';
 import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
 import { noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 import { findQemu } from './qemu-program.ts';
+import { noExportKey, noMigrationKey, openNothing, openSeal } from './secret-seal.ts';
 
 const blobPath = '/blobs/';
 
 export async function startWorker(folder: NodeFolder, log: Log): Promise<RunningRole> {
   const { config } = folder;
   let links: PeerLinks | undefined;
+  let nodeAddresses: MemberParts['nodeAddresses'] = () => [];
+  const seal = openSeal(folder.path);
   const dataplane = await createDataplane({
     prefix: config.kernelPrefix,
     cluster: config.cluster,
     host: config.node,
     folder: join(folder.path, 'host'),
     allowedRoots: config.allowedRoots,
+    storage: config.storage,
+    allowedSources: config.allowedSources,
+    nodeAddresses: () => [config.address, config.store.address, ...nodeAddresses()],
+    guests: config.guests,
     imageOwnerUid: config.imageOwnerUid ?? null,
     underlay: config.address,
     qemu: findQemu(log),
@@ -41,6 +52,9 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
         return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
       return links.get(host, `${blobPath}${sha256}`, signal);
     },
+    exportKey: (name) => (seal === undefined ? noExportKey() : seal.exportKey(name)),
+    openSecret: (actor, sealed) => (seal === undefined ? openNothing(actor) : seal.open(actor, sealed)),
+    migrationKey: (migration) => (seal === undefined ? noMigrationKey() : seal.migrationKey(migration)),
     log,
   });
   let announced = (): void => {};
@@ -50,16 +64,31 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     role: 'worker',
     log,
     onHostShard: (_, { host, boot }) => void announce(host, folder, boot).then(announced),
+    onBeat: (agoMs) =>
+      void dataplane.beatReached(agoMs).catch((error: unknown) => {
+        log.warn({ why: describeCause(error) }, 'the permit of the gateways could not be renewed; the next beat tries');
+      }),
     onHostFenced: (reader) => emptyHost(config.node, dataplane, reader, log),
     registry: (parts) => {
-      ({ links } = parts);
+      ({ links, nodeAddresses } = parts);
       return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts);
+    },
+    posts: {
+      [incomingPath]: (request, response) => void takeIncoming(dataplane, config.node, request, response, log),
     },
     routes: {
       [consolePath]: (request, response) =>
         void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
       [blobPath]: (request, response) =>
         void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
+    },
+    streams: {
+      [consolePath]: async (path, peer) => {
+        const incarnation = consoleOf(path.slice(consolePath.length), config.node);
+        // Only controllers ask for tenants whose token they have seen.
+        if (incarnation === undefined || !mayCommand(peer)) throw reject('console_absent', 'there is no such console');
+        return await dataplane.openConsole(incarnation);
+      },
     },
   });
   await Promise.race([serving, member.failed]);
@@ -80,6 +109,7 @@ type Seeing = Pick<MemberParts, 'reader' | 'assureStore'>;
 
 function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assureStore }: Seeing): AgentPerformer {
   const { config } = folder;
+  const strayBindings = new StrayBindings(config.node, reader, () => performance.now());
   return {
     async observe(call) {
       const facts = await dataplane.observeHost(call);
@@ -88,6 +118,18 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
     readDisk: () => dataplane.readDisk(),
     readInventory: async () => ({ ...(await dataplane.readInventory()), kept: await withoutOwner(dataplane, reader) }),
     readDescriptors: () => dataplane.readDescriptors(),
+    freeOf: async (kept) => {
+      const freed = await unusedTaps(config.node, kept, dataplane, reader);
+      if (freed.length > 0) await assureStore();
+      return freed;
+    },
+    pause: async (ms, signal) => await pause(ms, undefined, { signal }),
+    readStrayBindings: async () => {
+      const found = await strayBindings.find();
+      // After a store rollback, a port may be missing that was not read as it is now.
+      if (found.length > 0) await assureStore();
+      return found;
+    },
     sweep: (kept, call) =>
       dataplane.sweep(
         {
@@ -107,17 +149,6 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
   };
 }
 
-/** Names of objects on this host whose owner mark fits no actor in the store with the same uid and run epoch. */
-async function withoutOwner(dataplane: Dataplane, reader: RedisReader): Promise<string[]> {
-  const names: string[] = [];
-  for (const { name, owner } of await dataplane.residue()) {
-    const stored = owner === null ? undefined : await reader.get(actorId(owner.actor));
-    const spec = stored?.status === 'live' ? (stored.context as { spec?: { owner?: OwnerToken } | null }).spec : null;
-    if (owner === null || spec?.owner?.uid !== owner.uid || spec.owner.runEpoch !== owner.runEpoch) names.push(name);
-  }
-  return names;
-}
-
 /** Sends an image copy to another worker; the peer server has checked the caller's certificate. */
 async function serveBlob(dataplane: Dataplane, sha256: string, response: ServerResponse, log: Log): Promise<void> {
   try {
@@ -132,6 +163,12 @@ async function serveBlob(dataplane: Dataplane, sha256: string, response: ServerR
   }
 }
 
+/** @param vm `<tenant>/<name>` @returns the actor id of its incarnation here */
+function consoleOf(vm: string, node: string): string | undefined {
+  const [, tenant, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,63})$/.exec(vm) ?? [];
+  return tenant === undefined || name === undefined ? undefined : idOf('incarnation', tenant, name, node);
+}
+
 /** Sends a controller what the guest of a VM printed. @param vm `<tenant>/<name>` */
 async function serveConsole(
   dataplane: Dataplane,
@@ -141,9 +178,9 @@ async function serveConsole(
   log: Log,
 ): Promise<void> {
   try {
-    const [, tenant, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,63})$/.exec(vm) ?? [];
-    if (tenant === undefined || name === undefined) return void response.writeHead(404).end();
-    const text = await dataplane.readConsole(idOf('incarnation', tenant, name, node));
+    const incarnation = consoleOf(vm, node);
+    if (incarnation === undefined) return void response.writeHead(404).end();
+    const text = await dataplane.readConsole(incarnation);
     response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(text);
   } catch (error) {
     log.warn({ vm, why: describeCause(error) }, 'a console could not be read');

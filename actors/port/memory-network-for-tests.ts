@@ -125,6 +125,9 @@ export class MemoryNetwork implements NetworkDataplane {
       dhcpHost: spec.mac,
       nftGeneration: 1,
       groups: spec.groups,
+      pairs: spec.pairs ?? [],
+      portSecurity: spec.portSecurity ?? true,
+      ...(spec.activeHost === undefined ? {} : { standby: true }),
     };
   }
 

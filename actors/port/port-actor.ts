@@ -1,13 +1,22 @@
 /** The kind `port`: an address and a MAC in a network, and where they are bound. */
 import type { PortContext } from '@photoncloud/machines/port/port-context';
+import { shownStandby } from '@photoncloud/machines/port/port-standby';
 import { portMachine } from '@photoncloud/machines/port/port-machine';
-import { portKind } from '@photoncloud/machines/port/port-protocol';
+import { portKind, portSpec } from '@photoncloud/machines/port/port-protocol';
 import { defineActor } from '../kind/kind-definition.ts';
 
 export const portDefinition = defineActor(portKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: {
+    // Ports can be followed, can stand by on a second host, and have address pairs, a DNS name, or no port security.
+    1: ({ state, context }) => {
+      const { spec, ...rest } = context as PortContext;
+      const whole = spec === null ? null : portSpec.parse(spec);
+      return { state, context: { ...rest, spec: whole, followers: [], proposed: null, located: [], standby: null } };
+    },
+  },
   machine: portMachine,
-  status: ({ holder, grant, host, runEpoch, proof, tries }: PortContext) => ({
+  status: ({ holder, grant, host, runEpoch, proof, standby, tries }: PortContext) => ({
     holder,
     address: grant?.address ?? null,
     mac: grant?.mac ?? null,
@@ -15,9 +24,10 @@ export const portDefinition = defineActor(portKind, {
     host: host?.name ?? null,
     runEpoch,
     proof,
+    standby: shownStandby(standby),
     tries,
   }),
-  operatorOnly: ['host', 'proof'],
+  operatorOnly: ['host', 'proof', 'standby'],
   ignored: [
     'segment.provided',
     'segment.refused',
@@ -29,6 +39,8 @@ export const portDefinition = defineActor(portKind, {
     'address.allocated',
     'address.confirm',
     'address.refused',
+    'address.revised',
+    'address.unrevised',
     'host.resolved',
     'host.missing',
     'port.bind',

@@ -7,7 +7,9 @@ import { defineActor } from '../kind/kind-definition.ts';
 import { holderNeeds } from '../kind/holder-needs.ts';
 
 export const securityGroupDefinition = defineActor(securityGroupKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  // A rule may name a service IP; those that were declared before do not.
+  upgrades: { 1: (stored) => stored },
   machine: securityGroupMachine,
   needs: holderNeeds(['security-group.delete', 'group.close', 'quota.refused']),
   status: ({ holders, vpcs }: SecurityGroupContext) => ({ holders, vpcs, platform: platformAllows }),

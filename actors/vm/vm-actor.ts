@@ -2,16 +2,26 @@
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { VmContext } from '@photoncloud/machines/vm/vm-context';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
-import { vmKind } from '@photoncloud/machines/vm/vm-protocol';
+import { canMigrate } from '@photoncloud/machines/vm/vm-migration';
+import { vmKind, type VmSpec } from '@photoncloud/machines/vm/vm-protocol';
 import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
 
+/** Its tenant sees how the last move went, and operators see between which hosts. */
+function shownMigration(last: VmContext['lastMigration']) {
+  if (last === null) return { lastMigration: null, lastMigrationHosts: null };
+  const { from, to, ...lastMigration } = last;
+  return { lastMigration, lastMigrationHosts: { from, to } };
+}
+
 function statusOf(context: VmContext) {
-  const { wanted, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } = context;
-  const { awaited, proposed, runGeneration, wiring } = context;
+  const { wanted, paused, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } =
+    context;
+  const { awaited, proposed, runGeneration, wiring, lastEnd, crashes } = context;
   const volumes = Object.values(context.disks).map(({ volume, serial }) => ({ volume, serial }));
   return {
     wanted,
+    paused,
     host: host?.name ?? null,
     ports,
     wiring: runningSince === null ? {} : wiring,
@@ -23,20 +33,44 @@ function statusOf(context: VmContext) {
     proof,
     runningSince,
     runs,
+    lastEnd,
+    crashes,
     tries,
+    canMigrate: canMigrate(context),
+    migration: context.migration,
+    ...shownMigration(context.lastMigration),
     awaited: [...awaited, ...(proposed?.awaited ?? [])],
   };
 }
 
+type Stored = { readonly state: unknown; readonly context: unknown };
+
+/** The seed, more fields of NICs and what is known of ends came with version 2: defaults, for the present run too. */
+function toVersion2({ state, context }: Stored): Stored {
+  const of = context as VmContext;
+  const plain = { addressPairs: [], portSecurity: true, dnsName: null };
+  const seeded = <Spec extends VmSpec | null>(spec: Spec): Spec =>
+    spec && {
+      ...spec,
+      nics: spec.nics.map((nic) => ({ ...plain, ...nic })),
+      seed: { userData: null, sshKeys: [], network: true },
+      placement: { antiAffinity: null },
+    };
+  const proposed = of.proposed && { ...of.proposed, spec: seeded(of.proposed.spec) };
+  const known = { spec: seeded(of.spec), runSpec: seeded(of.runSpec), proposed };
+  return { state, context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null } };
+}
+
 export const vmDefinition = defineActor(vmKind, {
-  chartVersion: 1,
+  chartVersion: 2,
   machine: vmMachine,
+  upgrades: { 1: toVersion2 },
   status: statusOf,
   output: (id, { lastRun }: VmContext) => {
     const { tenant, name } = partsOfId(id);
     return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
   },
-  operatorOnly: ['host', 'proof', 'wiring'],
+  operatorOnly: ['host', 'proof', 'wiring', 'migration', 'lastMigrationHosts'],
   ignored: [
     'port.ready',
     'port.refused',
@@ -51,8 +85,12 @@ export const vmDefinition = defineActor(vmKind, {
     'image.provided',
     'image.refused',
     'incarnation.running',
+    'incarnation.paused',
     'incarnation.stalled',
     'incarnation.ended',
+    'migration.begun',
+    'migration.busy',
+    'migration.ended',
     'placed',
     'place.changed',
     'quota.granted',

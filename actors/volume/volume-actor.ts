@@ -1,20 +1,36 @@
 /** The kind `volume`: a disk that outlives the VMs that use it. */
 import { serialOf } from '@photoncloud/machines/values/serials';
 import { volumeMachine } from '@photoncloud/machines/volume/volume-machine';
-import type { VolumeContext } from '@photoncloud/machines/volume/volume-messages';
+import type { VolumeContext } from '@photoncloud/machines/volume/volume-context';
 import { volumeKind } from '@photoncloud/machines/volume/volume-protocol';
+import { shownStandby } from '@photoncloud/machines/volume/volume-standby';
 import { defineActor } from '../kind/kind-definition.ts';
 
+/** Every volume was local before. */
+const upgraded = (context: VolumeContext): VolumeContext => ({
+  ...context,
+  spec: context.spec === null ? null : { ...context.spec, class: 'local' },
+  client: context.host,
+  access: null,
+  standby: null,
+  growth: null,
+  captures: [],
+});
+
 export const volumeDefinition = defineActor(volumeKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: { 1: ({ state, context }) => ({ state, context: upgraded(context as VolumeContext) }) },
   machine: volumeMachine,
-  status: ({ uid, host, holder, runEpoch }: VolumeContext) => ({
+  status: ({ uid, host, holder, client, runEpoch, standby, captures }: VolumeContext) => ({
     serial: serialOf(uid),
     host: host?.name ?? null,
     holder,
     runEpoch,
+    client: client?.name ?? null,
+    standby: shownStandby(standby),
+    snapshots: captures,
   }),
-  operatorOnly: ['host'],
+  operatorOnly: ['host', 'client', 'standby'],
   ignored: [
     'replica.ready',
     'image.provided',
@@ -22,6 +38,12 @@ export const volumeDefinition = defineActor(volumeKind, {
     'replica.failed',
     'replica.removed',
     'quota.granted',
+    'quota.refused',
     'room.granted',
+    'room.refused',
+    'export.serving',
+    'export.failed',
+    'export.dropped',
+    'snapshot.ended',
   ],
 });

@@ -1,15 +1,18 @@
 /** The kind `vpc`: a routing domain; stores which hosts have which of its networks, and the host of each address. */
 import type { VpcContext } from '@photoncloud/machines/vpc/vpc-context';
 import { vpcMachine } from '@photoncloud/machines/vpc/vpc-machine';
-import { answerTo, unknownTo } from '@photoncloud/machines/vpc/vpc-messages';
+import { answerTo, publishesWhole, unknownTo } from '@photoncloud/machines/vpc/vpc-messages';
 import { vpcKind, type VpcEvent } from '@photoncloud/machines/vpc/vpc-protocol';
-import { lacksSections, sections } from '@photoncloud/machines/vpc/vpc-sections';
+import { peeringStep } from '@photoncloud/machines/vpc/vpc-peers';
+import { lacksSections, peerMemberRows, sections } from '@photoncloud/machines/vpc/vpc-sections';
 import type { ActorDefinition, RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import { defineActor } from '../kind/kind-definition.ts';
 
 /** The collections of rows from which elements of sections are made. */
 const wholeOf = (isWanted: (section: string) => boolean): readonly RowKey[] =>
-  sections.flatMap(({ name, from }) => (from === undefined || !isWanted(name) ? [] : [{ collection: from, key: '*' }]));
+  sections.flatMap(({ name, from }) =>
+    !isWanted(name) ? [] : (from ?? []).map((collection) => ({ collection, key: '*' })),
+  );
 
 /** Whole collections are loaded only when a section is published whole; most requests do not need that. */
 function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
@@ -21,9 +24,22 @@ function needs(event: VpcEvent, context: VpcContext): readonly RowKey[] {
     case 'segment.missed':
       return wholeOf((section) => event.generation === 0 || section === event.section);
     case 'network.claim':
-    case 'element.put':
-    case 'element.remove':
       return lacksSections(context) ? wholeOf(() => true) : [];
+    case 'element.put':
+    case 'element.remove': {
+      const step = peeringStep({ context, event });
+      return [
+        ...(publishesWhole({ context, event }) ? wholeOf(() => true) : []),
+        ...(step === 'begins' ? [{ collection: 'location', key: '*' }] : []),
+        ...(step === 'ends' ? [{ collection: peerMemberRows, key: '*' }] : []),
+      ];
+    }
+    case 'peer.members':
+      return event.whole
+        ? [{ collection: peerMemberRows, key: '*' }]
+        : [...Object.keys(event.put), ...event.removed].map((key) => ({ collection: peerMemberRows, key }));
+    case 'members.watch':
+      return [{ collection: 'location', key: '*' }];
     case 'network.release':
     case 'segment.failed':
     case 'segment.removed':
@@ -60,7 +76,19 @@ function statusOf({ vni, networks, segments, withdrawing }: VpcContext) {
 }
 
 export const vpcDefinition: ActorDefinition = defineActor(vpcKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: {
+    // Elements got hosts and requirements, ports and subnets can be watched, and peerings follow the VPC.
+    1: ({ state, context }) => {
+      const { elements, ...rest } = context as unknown as VpcContext;
+      const extended = Object.entries(elements).map(([section, keyed]) => [
+        section,
+        Object.fromEntries(Object.entries(keyed).map(([key, view]) => [key, { ...view, hosts: [], requires: null }])),
+      ]);
+      const unwatched = { watches: {}, followers: [], rangeWatchers: [] };
+      return { state, context: { ...rest, elements: Object.fromEntries(extended), ...unwatched } };
+    },
+  },
   machine: vpcMachine,
   needs: (event, context) => needs(event as unknown as VpcEvent, context),
   status: statusOf,
@@ -73,6 +101,7 @@ export const vpcDefinition: ActorDefinition = defineActor(vpcKind, {
     'segment.failed',
     'segment.removed',
     'port.left',
+    'peer.members',
     'vni.allocated',
     'quota.granted',
     'network.release',

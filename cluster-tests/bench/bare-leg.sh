@@ -4,129 +4,10 @@
 # first process of its own network, mount and process namespaces with a private /run, so everything it makes ends with
 # it. In Bash, because its process starts are part of the figures and must stay comparable with earlier ones.
 #   bare-leg.sh network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT
+#     | batch COUNT
 #   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder)
 set -u -o pipefail
-now() { REPLY=${EPOCHREALTIME/[.,]/}; }
-tick() { now; T0=$REPLY; }
-tock() { now; local d=$((REPLY - T0)); printf 'sample %s %d.%03d\n' "$1" $((d / 1000)) $((d % 1000)); }
-die() { echo "bare leg: $*" >&2; exit 1; }
-within() { local n=$1; shift; nsenter --net=/run/netns/"$n" "$@"; }
-
-GATEWAY_MAC=02:00:5e:00:00:01 VM_IP=10.77.1.11 VM_MAC=02:00:00:00:77:0b
-
-underlay() {
-  ip link set lo up
-  ip netns add under
-  ip -n under link add name ubr type bridge forward_delay 0
-  ip -n under link set ubr up
-  ip netns add w1
-  ip -n w1 -batch - <<X || die underlay
-link add name und0 type veth peer name u1 netns under
-link set und0 mtu 1600 up
-addr add 192.0.2.1/24 dev und0
-link set lo up
-X
-  ip -n under link set u1 mtu 1600 master ubr up
-}
-
-# A VPC on worker 1 with one network and two other workers: namespace, overlay, bridge, sysctls, firewall.
-network_realize() {
-  ip netns add vpc
-  ip -n vpc -batch - <<X || die network
-link set lo up
-link add vx0 link-netns w1 address 02:00:5f:00:00:01 type vxlan id 7701 dstport 4789 local 192.0.2.1 nolearning ttl 16
-link set vx0 mtu 1500 up
-addr add 169.254.64.1/24 dev vx0
-link add name br1 address $GATEWAY_MAC type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-link set br1 up
-addr add 10.77.1.1/24 dev br1
-neigh replace 169.254.64.2 lladdr 02:00:5f:00:00:02 dev vx0 nud permanent
-neigh replace 169.254.64.3 lladdr 02:00:5f:00:00:03 dev vx0 nud permanent
-X
-  bridge -n vpc -batch - <<X || die fdb
-fdb replace 02:00:5f:00:00:02 dev vx0 dst 192.0.2.2 self permanent
-fdb replace 02:00:5f:00:00:03 dev vx0 dst 192.0.2.3 self permanent
-X
-  within vpc sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.br1.send_redirects=0 \
-    net.ipv4.conf.br1.proxy_arp=1 net.ipv4.conf.br1.proxy_arp_pvlan=1 net.ipv4.neigh.br1.proxy_delay=0 || die sysctl
-  within vpc sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null
-  within vpc nft -f - <<'X' || die nft
-table bridge port {
-  set taps { type ifname; }
-  set macs { type ifname . ether_addr; }
-  set spoof { type ifname . ether_addr . ipv4_addr; }
-  chain pre {
-    type filter hook prerouting priority -300; policy accept;
-    iifname @taps goto fromtap
-  }
-  chain fromtap {
-    iifname . ether saddr != @macs drop
-    ether type arp iifname . arp saddr ether . arp saddr ip @spoof accept
-    ether type arp arp saddr ip 0.0.0.0 accept
-    ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
-    ether type ip iifname . ether saddr . ip saddr @spoof accept
-    drop
-  }
-}
-table inet sg {
-  map inmap { type ipv4_addr : verdict; }
-  chain forward {
-    type filter hook forward priority 0; policy accept;
-    ct state established,related accept
-    ct state invalid drop
-    ip daddr vmap @inmap
-  }
-}
-X
-}
-
-# TAP IP MAC: everything of a port except its route, which leg_* adds as the last step.
-port_wire() {
-  ip -n vpc -batch - <<X || die "port $1"
-link set $1 master br1
-link set $1 type bridge_slave isolated on learning off flood off mcast_flood off
-link set $1 up
-neigh replace $2 lladdr $3 dev br1 nud permanent
-X
-  bridge -n vpc fdb replace "$3" dev "$1" master static || die "fdb $1"
-  within vpc nft -f - <<X || die "rules of $1"
-add element bridge port taps { $1 }
-add element bridge port macs { $1 . $3 }
-add element bridge port spoof { $1 . $3 . $2 }
-add chain inet sg in_$1
-add rule inet sg in_$1 tcp dport 80 accept
-add rule inet sg in_$1 icmp type echo-request accept
-add rule inet sg in_$1 drop
-add element inet sg inmap { $2 : goto in_$1 }
-X
-}
-port_forget() {
-  ip -n vpc link del "$1"
-  within vpc nft -f - <<X || die "rules of $1"
-delete element inet sg inmap { $2 }
-flush chain inet sg in_$1
-delete chain inet sg in_$1
-delete element bridge port taps { $1 }
-delete element bridge port macs { $1 . $3 }
-delete element bridge port spoof { $1 . $3 . $2 }
-X
-}
-# The VXLAN device goes first: the kernel removes a deleted namespace later, and until then it holds the VNI.
-network_teardown() { ip -n vpc link del vx0 && ip netns del vpc; }
-
-dnsmasq_start() {
-  local log=/run/dnsmasq.log k
-  within_exec vpc dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=0 --interface=br1 \
-    --bind-interfaces --except-interface=lo --dhcp-range=10.77.1.0,static,255.255.255.0,1h \
-    --dhcp-host=$VM_MAC,$VM_IP,1h --dhcp-authoritative --no-ping --leasefile-ro --dhcp-option=3,10.77.1.1 \
-    --pid-file= --user=root --log-facility="$log" &
-  DNSMASQ=$!
-  for ((k = 0; k < 1000; k++)); do grep -q 'sockets bound' "$log" 2>/dev/null && return; sleep 0.002; done
-  die 'dnsmasq did not come up'
-}
-# For background jobs: replaces the shell by the program, so that the job's pid is the program's.
-within_exec() { local n=$1; shift; exec nsenter --net=/run/netns/"$n" "$@"; }
-dnsmasq_stop() { kill -9 $DNSMASQ; wait $DNSMASQ 2>/dev/null; rm -f /run/dnsmasq.log; }
+. "${BASH_SOURCE[0]%/*}/bare-network.sh"
 
 leg_network() {
   local r
@@ -221,6 +102,33 @@ add element inet sg members { $(IFS=,; echo "${members[*]}") }" || die members
   done
 }
 
+# One network with COUNT ports that share a security group, each tool started once for all of them.
+leg_batch() {
+  local k ip mac; local taps='' moves='' slaves='' entries='' routes=''
+  for ((k = 1; k <= $1; k++)); do
+    address_of $k; ip=$REPLY; mac_of $k; mac=$REPLY
+    taps+="tuntap add dev tp$k mode tap"$'\n'
+    moves+="link set tp$k netns vpc"$'\n'
+    slaves+="link set tp$k mtu 1450 master br1"$'\n'
+    slaves+="link set tp$k type bridge_slave isolated on learning off flood off mcast_flood off"$'\n'
+    slaves+="neigh replace $ip lladdr $mac dev br1 nud permanent"$'\n'
+    entries+="fdb replace $mac dev tp$k master static"$'\n'
+    routes+="link set tp$k up"$'\n'"route replace $ip/32 dev br1"$'\n'
+  done
+  tick
+  network_realize
+  dnsmasq_start
+  ip -n w1 -batch - <<<"$taps$moves" || die 'the taps'
+  ip -n vpc -batch - <<<"$slaves" || die 'the ports'
+  port_rules "$1" 2
+  bridge -n vpc -batch - <<<"$entries" || die 'the entries of ports'
+  ip -n vpc -batch - <<<"$routes" || die 'the routes of ports'
+  tock batch
+  k=$(ip -n vpc -4 route show scope link proto boot | wc -l)
+  ((k == $1)) || die "$k of $1 ports have a route"
+  dnsmasq_stop
+}
+
 qmp() { echo "$1" >&"${QEMU_JOB[1]}"; qmp_wait '"return"'; }
 qmp_wait() {
   local line
@@ -270,10 +178,11 @@ leg_boot() {
   dnsmasq_stop
 }
 
-usage='network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT'
-[[ "$*" =~ ^((network|ports|boot) [0-9]+|(admit|members) [0-9]+ [0-9]+|rules [0-9]+ [0-9]+ [0-9]+)$ ]] ||
+usage='network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT | '
+usage+='batch COUNT'
+[[ "$*" =~ ^((network|ports|boot|batch) [0-9]+|(admit|members) [0-9]+ [0-9]+|rules [0-9]+ [0-9]+ [0-9]+)$ ]] ||
   die "usage: $usage"
 CPU=${CPU:-qemu64,+rdrand,+rdseed}
-underlay
+underlay 1
 leg_"$1" "${@:2}"
 exit 0

@@ -36,6 +36,10 @@ test('every port has a sample of its own', async () => {
   assert.is((await runBareLeg({ leg: 'ports', count: 5 }))['port']?.length, 5);
 });
 
+test('a batch of ports is one sample', async () => {
+  assert.is((await runBareLeg({ leg: 'batch', count: 20 }))['batch']?.length, 1);
+});
+
 test('a chain is replaced, a port admitted and a member added as often as asked', async () => {
   const rules = await runBareLeg({ leg: 'rules', runs: 3, count: 20, rules: 10 });
   assert.is(rules['rules_replace']?.length, 3);

@@ -1,6 +1,7 @@
 /**
- * Runs bare-leg.sh in namespaces of its own and collects its samples: the reference of the dataplane bench. Nothing of
- * it survives its end: the script is the first process of its process namespace and dies with its parent.
+ * Runs bare-leg.sh or bare-moves.sh in namespaces of its own and collects its samples: the reference of the benches of
+ * dataplane, network and VMs. Nothing of it survives its end: the script is the first process of its process namespace
+ * and dies with its parent.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +15,10 @@ export type Samples = Readonly<Record<string, readonly number[]>>;
 
 export type BareSteps =
   | { readonly leg: 'network' | 'boot'; readonly runs: number }
+  /** Moves of one guest, to and fro, with a disk of this size. */
+  | { readonly leg: 'moves'; readonly runs: number; readonly diskMib: number }
   | { readonly leg: 'ports'; readonly count: number }
+  | { readonly leg: 'batch'; readonly count: number }
   /** In a namespace with the rules of `count` ports. */
   | { readonly leg: 'rules'; readonly runs: number; readonly count: number; readonly rules: number }
   | { readonly leg: 'admit'; readonly runs: number; readonly count: number }
@@ -23,8 +27,13 @@ export type BareSteps =
 
 type Environment = Readonly<Record<string, string>>;
 
-async function collect(argv: readonly string[], environment: Environment, timeoutMs: number): Promise<Samples> {
-  const script = join(import.meta.dirname, 'bare-leg.sh');
+async function collect(
+  argv: readonly string[],
+  environment: Environment,
+  timeoutMs: number,
+  program = 'bare-leg.sh',
+): Promise<Samples> {
+  const script = join(import.meta.dirname, program);
   const output = await runInNamespaces(['bash', script, ...argv], { environment, timeoutMs }).catch((error: Error) => {
     throw new Error(`the bare leg ${argv.join(' ')} ${error.message}`);
   });
@@ -38,25 +47,37 @@ async function collect(argv: readonly string[], environment: Environment, timeou
 export async function runBareLeg(steps: BareSteps): Promise<Samples> {
   if (steps.leg === 'network') return await collect(['network', String(steps.runs)], {}, 60_000);
   if (steps.leg === 'ports') return await collect(['ports', String(steps.count)], {}, 180_000);
+  if (steps.leg === 'batch') return await collect(['batch', String(steps.count)], {}, 180_000);
   if (steps.leg === 'rules') {
     const { runs, count, rules } = steps;
     return await collect(['rules', ...[runs, count, rules].map(String)], {}, 120_000);
   }
   if (steps.leg === 'admit' || steps.leg === 'members')
     return await collect([steps.leg, String(steps.runs), String(steps.count)], {}, 120_000);
-  const toolchain = readToolchain();
+  return await withGuest(async (environment) =>
+    steps.leg === 'moves'
+      ? await collect(
+          [String(steps.runs)],
+          { ...environment, DISK_MIB: String(steps.diskMib) },
+          60_000 + 60_000 * steps.runs,
+          'bare-moves.sh',
+        )
+      : await collect(['boot', String(steps.runs)], environment, 60_000 * steps.runs),
+  );
+}
+
+/** With QEMU, a guest and an empty folder, as the scripts expect them. */
+async function withGuest(work: (environment: Environment) => Promise<Samples>): Promise<Samples> {
+  const { binary, libDir } = readToolchain().qemu;
   const guest = await buildGuestImage();
   const scratch = mkdtempSync(join(tmpdir(), 'bare-leg-'));
   try {
-    const { binary, libDir, libraryPath } = toolchain.qemu;
-    const environment = {
+    return await work({
       QEMU: binary,
       GUEST: guest.folder,
       SCRATCH: scratch,
       ...(libDir === undefined ? {} : { QEMU_DIR: libDir }),
-      ...(libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath }),
-    };
-    return await collect(['boot', String(steps.runs)], environment, 60_000 * steps.runs);
+    });
   } finally {
     rmSync(scratch, { recursive: true });
   }

@@ -4,7 +4,7 @@
  */
 import { aligned, summarize } from './bench-figures.ts';
 
-export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | '/s' | '%' | 'elements';
+export type GoalUnit = 'x' | 'us' | 'ms' | 's' | 'B' | 'MB/s' | '/s' | '%' | 'elements';
 
 /** One goal. `samples` has one value per round; the median is judged unless `judged` is `largest`. */
 export interface Goal {

@@ -1,9 +1,10 @@
 /**
  * `npm run bench -- dataplane [--bare] [--runs N] [--ports N]`: compares photoncloud with the bare kernel, dnsmasq and
  * QEMU, in one run on one machine. `npm run bench -- network`: ports and security groups (network-bench.ts).
- * `npm run bench -- runtime`: compares actors with the bare store (runtime-bench.ts). All print a table and, as the
- * last line, JSON; they end with status 0 when every target holds, 1 when one is missed, 2 when it could not be
- * measured. `--bare` runs the bare leg alone.
+ * `npm run bench -- vm`: VMs that start and move (vm-bench.ts). `npm run bench -- storage`: local and shared volumes
+ * (storage-bench.ts). `npm run bench -- runtime`: compares actors with the bare store (runtime-bench.ts). All print a
+ * table and, as the last line, JSON; they end with status 0 when every target holds, 1 when one is missed, 2 when it
+ * could not be measured. `--bare` runs the bare leg alone.
  */
 import { parseArgs } from 'node:util';
 import { runBareLeg, type Samples } from './bare-leg.ts';
@@ -12,8 +13,12 @@ import { networkBench, networkUsage } from './network-bench.ts';
 import { runProductLeg, type ProductFigures } from './product-leg.ts';
 import { bareNetworkAndPort, networkLimit } from './product-steps.ts';
 import { runtimeBench, runtimeUsage } from './runtime-bench.ts';
+import { storageBench, storageUsage } from './storage-bench.ts';
+import { vmBench, vmUsage } from './vm-bench.ts';
 
-const usage = `usage: npm run bench -- dataplane [--bare] [--runs N] [--ports N], ${networkUsage}, or ${runtimeUsage}`;
+const usage =
+  'usage: npm run bench -- dataplane [--bare] [--runs N] [--ports N], ' +
+  `${networkUsage}, ${vmUsage}, ${storageUsage}, or ${runtimeUsage}`;
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 interface BareFigures {
@@ -111,6 +116,8 @@ try {
   const [which, ...argv] = process.argv.slice(2);
   if (which === 'dataplane') process.exitCode = await dataplaneBench(argv);
   else if (which === 'network') process.exitCode = await networkBench(argv);
+  else if (which === 'vm') process.exitCode = await vmBench(argv);
+  else if (which === 'storage') process.exitCode = await storageBench(argv);
   else if (which === 'runtime') process.exitCode = await runtimeBench(argv);
   else throw new Error(usage);
 } catch (error) {

@@ -45,8 +45,14 @@ export class BenchSession {
   }
 
   /** Follows a watch and does not poll. @param detail whether `holds` looks at the status */
-  async #until(id: string, wanted: string, holds: (actor: ActorJson) => boolean, detail: boolean): Promise<void> {
-    const signal = AbortSignal.timeout(watchMs);
+  async #until(
+    id: string,
+    wanted: string,
+    holds: (actor: ActorJson) => boolean,
+    detail: boolean,
+    withinMs = watchMs,
+  ): Promise<void> {
+    const signal = AbortSignal.timeout(withinMs);
     let last = 'absent';
     try {
       for await (const frame of this.client.watch({ ids: [id], detail }, signal)) {
@@ -60,11 +66,16 @@ export class BenchSession {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    throw new Error(`${id} was not ${wanted} within ${watchMs} ms; it is ${last}`);
+    throw new Error(`${id} was not ${wanted} within ${withinMs} ms; it is ${last}`);
   }
 
   reach(id: string, states = ready): Promise<void> {
     return this.#until(id, states.source, ({ stateName }) => states.test(stateName), false);
+  }
+
+  /** @param wanted what `holds` looks for, in words */
+  until(id: string, wanted: string, holds: (actor: ActorJson) => boolean, withinMs = watchMs): Promise<void> {
+    return this.#until(id, wanted, holds, true, withinMs);
   }
 
   /** Resolves when every host has proven the newest declaration. */

@@ -1,8 +1,9 @@
 /**
  * `npm run bench -- network [--rows a,b] [--rounds N] [--hosts N] [--ports N] [--rules N] [--members N] [--wired N]
- * [--json FILE]`: the numbers of networks, ports and security groups, as ratios to the bare kernel in the same run. The
- * legs of a row follow each other in every round. Rows of a whole cluster come first (network-rows.ts), then those of
- * the dataplane of one host (network-host-rows.ts). Called by bench-main.ts.
+ * [--rebooted N] [--json FILE]`: the numbers of networks, ports and security groups, as ratios to the bare kernel in
+ * the same run. The legs of a row follow each other in every round. Rows of a whole cluster come first
+ * (network-rows.ts), then the reboot of a host, in a cluster of its own (network-reboot-row.ts), then those of the
+ * dataplane of one host (network-host-rows.ts). Called by bench-main.ts.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,13 +11,14 @@ import { nodeFlags } from '../harness/node-flags.ts';
 import { BenchReport } from './bench-report.ts';
 import { withBenchSession, type BenchSession } from './bench-session.ts';
 import type { HostAnswer, HostOrders } from './network-host-main.ts';
+import { RebootRow } from './network-reboot-row.ts';
 import { CommandRow, IdleRow, NetworkRow, RuleRow, storeNode } from './network-rows.ts';
 import type { ClusterRow, NetworkScene } from './network-rows.ts';
 import { runInNamespaces } from './own-namespaces.ts';
 
 export const networkUsage =
   'npm run bench -- network [--rows a,b] [--rounds N] [--hosts N] [--ports N] [--rules N] [--members N] [--wired N] ' +
-  '[--json FILE]';
+  '[--rebooted N] [--json FILE]';
 
 const controller = 'c1';
 
@@ -28,7 +30,8 @@ const clusterRows: Readonly<Record<string, (session: BenchSession, scene: Networ
   commands: (session) => new CommandRow(session),
 };
 const hostRows = ['members', 'wiring'];
-const rowNames = [...Object.keys(clusterRows), ...hostRows];
+const rebootRow = 'reboot';
+const rowNames = [...Object.keys(clusterRows), rebootRow, ...hostRows];
 
 /** A bench asks how much the control plane can do, not how much one session may ask of it (docs/limits.md). */
 const unhurried = { commandsPerS: 100_000, commandBurst: 100_000, readsPerS: 100_000, readBurst: 100_000 };
@@ -45,7 +48,20 @@ interface Orders {
   readonly rules: number;
   readonly members: number;
   readonly wired: number;
+  readonly rebooted: number;
 }
+
+const mostOf = {
+  rounds: 100,
+  hosts: 16,
+  // All of them are in one network of 4,093 addresses.
+  ports: 250,
+  rules: 200,
+  members: 50_000,
+  wired: 10_000,
+  // As above.
+  rebooted: 4_000,
+};
 
 /** @throws Error with the usage */
 function readOrders(argv: readonly string[]): { readonly orders: Orders; readonly json: string | undefined } {
@@ -59,11 +75,12 @@ function readOrders(argv: readonly string[]): { readonly orders: Orders; readonl
       rules: { type: 'string', default: '10' },
       members: { type: 'string', default: '1000' },
       wired: { type: 'string', default: '300' },
+      rebooted: { type: 'string', default: '100' },
       json: { type: 'string' },
     },
   });
-  const number = (name: 'rounds' | 'hosts' | 'ports' | 'rules' | 'members' | 'wired', most: number): number => {
-    const value = Number(values[name]);
+  const number = (name: keyof typeof mostOf): number => {
+    const [value, most] = [Number(values[name]), mostOf[name]];
     if (Number.isInteger(value) && value >= 1 && value <= most) return value;
     throw new Error(`--${name} must be a whole number from 1 to ${most}; ${networkUsage}`);
   };
@@ -72,13 +89,13 @@ function readOrders(argv: readonly string[]): { readonly orders: Orders; readonl
   if (strange !== undefined) throw new Error(`there is no row ${strange}, but ${rowNames.join(', ')}; ${networkUsage}`);
   const orders = {
     rows,
-    rounds: number('rounds', 100),
-    hosts: number('hosts', 16),
-    // All of them are in one network of 4,093 addresses.
-    ports: number('ports', 250),
-    rules: number('rules', 200),
-    members: number('members', 50_000),
-    wired: number('wired', 10_000),
+    rounds: number('rounds'),
+    hosts: number('hosts'),
+    ports: number('ports'),
+    rules: number('rules'),
+    members: number('members'),
+    wired: number('wired'),
+    rebooted: number('rebooted'),
   };
   return { orders, json: values.json };
 }
@@ -109,7 +126,30 @@ async function measureCluster(report: BenchReport, orders: Orders): Promise<void
           rows.delete(name);
         }
       }
-    for (const [name, row] of rows) if (row !== undefined) report.add(name, row.report());
+    for (const [name, row] of rows) {
+      row?.close?.();
+      if (row !== undefined) report.add(name, row.report());
+    }
+  });
+}
+
+async function measureReboot(report: BenchReport, { rows, rounds, rebooted }: Orders): Promise<void> {
+  if (!rows.includes(rebootRow)) return;
+  const host = 'w1';
+  const nodes = [
+    { name: storeNode, role: 'store' },
+    { name: controller, role: 'controller' },
+    { name: host, role: 'worker' },
+  ] as const;
+  await withBenchSession({ nodes, limits: { [controller]: { api: unhurried } } }, async (session) => {
+    const row = new RebootRow(session, host, rebooted);
+    say(`${rebootRow}: ${rebooted} ports`);
+    await row.prepare();
+    for (let round = 0; round < rounds; round++) {
+      say(`round ${round + 1} of ${rounds}: ${rebootRow}`);
+      await row.round();
+    }
+    report.add(rebootRow, row.report());
   });
 }
 
@@ -132,6 +172,7 @@ export async function networkBench(argv: readonly string[]): Promise<number> {
   const report = new BenchReport('network', 'latencies will read too high, and ratios scatter');
   for (const [what, measure] of [
     ['the cluster', measureCluster],
+    [rebootRow, measureReboot],
     ['the host', measureHost],
   ] as const) {
     try {

@@ -5,7 +5,15 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { judge, type RowReport } from './bench-goals.ts';
-import { commandGoals, idleGoals, memberGoals, networkGoals, ruleGoals, wiringGoals } from './network-goals.ts';
+import {
+  commandGoals,
+  idleGoals,
+  memberGoals,
+  networkGoals,
+  rebootGoals,
+  ruleGoals,
+  wiringGoals,
+} from './network-goals.ts';
 
 const verdicts = ({ goals }: RowReport): readonly (readonly [number, boolean])[] =>
   goals.map(judge).map(({ value, holds }) => [value, holds] as const);
@@ -61,6 +69,12 @@ test('wiring is judged by its growth, beside that of nft alone', () => {
   assert.match(report.goals[0]?.note ?? '', /1\.20 x/);
   const more = { count: 300, product: [[31], [64]], bare: [[6], [6]] };
   assert.is(verdicts(wiringGoals({ few, many: more }))[0]?.[1], false);
+});
+
+test('a reboot is judged from the first change of the worker, against the batch of the same round', () => {
+  const reboots = { making: [300, 900, 80], whole: [5_000, 6_000, 7_000], bare: [100, 200, 40] };
+  assert.equal(verdicts(rebootGoals(reboots, 100)), [[3, true]]);
+  assert.equal(verdicts(rebootGoals({ ...reboots, making: [310, 900, 130] }, 100)), [[3.25, false]]);
 });
 
 test('the controller may take one percent while nothing happens', () => {

@@ -49,7 +49,7 @@ export function networkGoals(product: readonly number[], bare: readonly number[]
 }
 
 export interface RuleRounds {
-  /** From the command until the kernel of every host was read. */
+  /** From the command until the kernel of every host has committed the rules. */
   readonly enforced: Rounds;
   /** From the command until the group says that every host has proven it. */
   readonly observed: Rounds;
@@ -78,7 +78,7 @@ export function ruleGoals({ enforced, observed, bare }: RuleRounds, scene: strin
     ],
     figures: [
       figure('rule changed until enforced, p50', mediansOf(enforced)),
-      figure('of it until observedGeneration', mediansOf(observed)),
+      figure('rule changed until observedGeneration', mediansOf(observed)),
       figure('rules of a chain replaced, bare', mediansOf(bare)),
     ],
   };
@@ -131,6 +131,35 @@ export function wiringGoals({ few, many }: WiringRounds): RowReport {
       figure(`port wired beside ${count}`, mediansOf(product)),
       figure(`elements of a port beside ${count}, bare nft`, mediansOf(reference)),
     ]),
+  };
+}
+
+/** ms of each reboot. */
+export interface Reboots {
+  /** From the first thing that the worker made until the kernel had all of every port. */
+  readonly making: readonly number[];
+  /** From the start of the worker's program until then. */
+  readonly whole: readonly number[];
+  readonly bare: readonly number[];
+}
+
+export function rebootGoals({ making, whole, bare }: Reboots, ports: number): RowReport {
+  const each = (samples: readonly number[]): Rounds => samples.map((one) => [one]);
+  return {
+    goals: [
+      {
+        name: `${ports} ports made again after a reboot, against a bare batch`,
+        unit: 'x',
+        samples: ratiosOf(each(making), each(bare)),
+        atMost: 3,
+        note: `${text(medianOf(making))} ms, bare ${text(medianOf(bare))} ms`,
+      },
+    ],
+    figures: [
+      figure('made again, from the start of the worker', whole),
+      figure('made again, from its first change', making),
+      figure('the same in a bare batch', bare),
+    ],
   };
 }
 

@@ -34,11 +34,13 @@ const few = 10;
 const stepsInRound = 6;
 
 const byte = (value: number, shift: number): number => (value >> shift) & 255;
-/** The first ones are gateways. */
-const addressOf = (index: number): string => {
-  const at = index + 16;
-  return `10.${80 + byte(at, 16)}.${byte(at, 8)}.${byte(at, 0)}`;
-};
+/** A network is a bridge, and a bridge of Linux takes 1,023 ports. */
+const portsOfNetwork = 900;
+const networkOf = (index: number): number => Math.floor(index / portsOfNetwork);
+const addressIn = (network: number, at: number): string =>
+  `10.${80 + (network >> 6)}.${((network & 63) << 2) + byte(at, 8)}.${byte(at, 0)}`;
+const gatewayOf = (network: number): string => addressIn(network, 1);
+const addressOf = (index: number): string => addressIn(networkOf(index), 16 + (index % portsOfNetwork));
 const macOf = (index: number): string =>
   `02:00:00${[16, 8, 0].map((shift) => `:${byte(index, shift).toString(16).padStart(2, '0')}`).join('')}`;
 
@@ -57,12 +59,16 @@ class BenchVpc {
     this.#dp = dp;
     this.#name = name;
     this.#groups = groups;
-    const subnets = [{ name: 'a', cidr: '10.80.0.0/14', gateway: '10.80.0.1' }];
+    // The ports that a row wires beside these are in the last one or in the one after it.
+    const networks = range(networkOf(members) + 2).map((at) => {
+      const subnets = [{ name: 'a', cidr: `${addressIn(at, 0)}/22`, gateway: gatewayOf(at) }];
+      return testNetwork({ network: `network/acme/${name}-${at}`, subnets });
+    });
     this.#ask = segmentAsk({
       owner: ownerOf(`segment/acme/${name}@w1`),
       vpc: `vpc/acme/${name}`,
       vni,
-      networks: [testNetwork({ network: `network/acme/${name}`, subnets })],
+      networks,
       groups: Object.fromEntries(
         groups.map((group) => [group, [{ ...openRule('ingress'), remote: { group } }, openRule('egress')]]),
       ),
@@ -92,12 +98,12 @@ class BenchVpc {
     return tapSpec(index, {
       owner: ownerOf(`binding/acme/${name}-${index}@w1`),
       vpc: `vpc/acme/${name}`,
-      network: `network/acme/${name}`,
+      network: `network/acme/${name}-${networkOf(index)}`,
       port: `port/acme/${name}-${index}`,
       mac: macOf(index),
       address: addressOf(index),
-      prefixLength: 14,
-      gateway: '10.80.0.1',
+      prefixLength: 22,
+      gateway: gatewayOf(networkOf(index)),
       groups: this.#groups,
     });
   }

@@ -11,6 +11,7 @@ import type { RowReport } from './bench-goals.ts';
 import { tenant, type BenchSession } from './bench-session.ts';
 import { commandGoals, idleGoals, networkGoals, ruleGoals } from './network-goals.ts';
 import { bareNetworkAndPort, idleCpu, networkAndPort } from './product-steps.ts';
+import { RuleMonitor } from './rule-monitor.ts';
 import { closedLoop, forEachOf } from './runtime-stage.ts';
 
 export interface NetworkScene {
@@ -27,6 +28,8 @@ export interface ClusterRow {
   readonly once?: true;
   round(index: number): Promise<void>;
   report(): RowReport;
+  /** Ends programs that it has started. */
+  close?(): void;
 }
 
 export const storeNode = 's1';
@@ -131,6 +134,7 @@ export class RuleRow implements ClusterRow {
   readonly #session: BenchSession;
   readonly #scene: NetworkScene;
   readonly #namespaces = new Map<string, string>();
+  readonly #monitors: RuleMonitor[] = [];
   readonly #enforced: number[][] = [];
   readonly #observed: number[][] = [];
   readonly #bare: number[][] = [];
@@ -153,7 +157,9 @@ export class RuleRow implements ClusterRow {
       await this.#session.untilObserved(groupId);
       observed.push(performance.now() - at);
       await Promise.all(this.#scene.hosts.map((host) => this.#mustHave(host, listened)));
-      enforced.push(performance.now() - at);
+      const rule = `tcp dport ${listened} accept`;
+      const committed = await Promise.all(this.#monitors.map((monitor) => monitor.committedAt(rule)));
+      enforced.push(Math.max(...committed) - at);
     }
     this.#enforced.push(enforced);
     this.#observed.push(observed);
@@ -189,15 +195,26 @@ export class RuleRow implements ClusterRow {
       this.#namespaces.set(host, proof.namespace);
     }
     await session.untilObserved(groupId);
+    for (const host of hosts) {
+      const inside = this.#session.cluster.topology.enter(host, this.#inside(host));
+      this.#monitors.push(await RuleMonitor.open(host, inside, chain));
+    }
+  }
+
+  #inside(host: string): string[] {
+    return ['nsenter', `--net=/run/netns/${this.#namespaces.get(host)}`];
   }
 
   /** @throws Error when the host's kernel has not the rule that it has proven */
   async #mustHave(host: string, port: number): Promise<void> {
-    const inside = ['nsenter', `--net=/run/netns/${this.#namespaces.get(host)}`];
-    const read = [...inside, 'nft', '-n', 'list', 'chain', 'inet', 'sg', chain];
+    const read = [...this.#inside(host), 'nft', '-n', 'list', 'chain', 'inet', 'sg', chain];
     const listing = await this.#session.cluster.topology.exec(host, read);
     if (!listing.includes(`tcp dport ${port} accept`))
       throw new Error(`${groupId} says that every host has its rules, but ${host} has: ${listing.trim()}`);
+  }
+
+  close(): void {
+    for (const monitor of this.#monitors) monitor.close();
   }
 
   report(): RowReport {

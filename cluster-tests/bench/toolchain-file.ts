@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 export interface Toolchain {
-  readonly qemu: { readonly binary: string; readonly libDir?: string; readonly libraryPath?: string };
+  readonly qemu: { readonly binary: string; readonly libDir?: string };
 }
 
 /** @throws Error that says what to run when set-up has not found a QEMU. */

@@ -51,10 +51,17 @@ const real: readonly Leg[] = [
     environment: { PHOTON_TAKEOVERS: '50' },
   },
   {
+    name: 'crash-controller',
+    argv: ['cluster-tests/cluster/crash-controller.test.ts'],
+    environment: { PHOTON_CRASH_STRIDE: '1', PHOTON_CRASH_MOMENTS: '10' },
+  },
+  {
     name: 'isolation',
     argv: ['cluster-tests/cluster/isolation.test.ts'],
     environment: { PHOTON_FRAMES: '60000' },
   },
+  { name: 'flood', argv: ['cluster-tests/cluster/flood.test.ts'], environment: { PHOTON_FLOOD_MS: '30000' } },
+  { name: 'wirings', argv: ['actors/dataplane/segment/random-wirings.test.ts'], environment: { PHOTON_STEPS: '500' } },
   { name: 'failovers', argv: ['runtime/journal/store-failover.test.ts'], environment: { PHOTON_FAILOVERS: '20' } },
   { name: 'faults', argv: ['cluster-tests/cluster/faults.test.ts'], environment: { PHOTON_FAULT_ROUNDS: '3' } },
   {

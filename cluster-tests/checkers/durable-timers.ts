@@ -8,8 +8,8 @@
 import { wallStartMs } from '../simulation/simulated-process.ts';
 import type { StoreFact } from './store-facts.ts';
 
-/** The longest delay of any chart that is simulated is an hour: a VM without a host. */
-const longestMs = 2 * 3_600_000;
+/** The longest delay of any chart that is simulated is six hours: an image that comes from an address or a client. */
+const longestMs = 7 * 3_600_000;
 /** Monotonic clocks of simulated processes run at most this much too fast. */
 const drift = 0.002;
 const roundingMs = 2;

@@ -7,9 +7,14 @@
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { partsOf, type ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';
+import { addressesOf, wrongCounterparts, wrongRoutes, wrongStandby } from './settled-bindings.ts';
+import { leftOfMoves } from './moved-vms.ts';
+import { wrongServices, type HostServices } from './settled-services.ts';
+import { wrongDrains } from './settled-drains.ts';
+import { wrongMetadata } from './settled-metadata.ts';
+import { wrongPeerings, type Locations, type SegmentListing } from './settled-peerings.ts';
 
-export interface HostListing {
-  readonly host: string;
+export interface HostListing extends HostServices {
   readonly incarnations: readonly {
     readonly vm: string;
     readonly incarnationUid: string;
@@ -25,8 +30,14 @@ export interface HostListing {
     readonly mac: string | null;
     /** Ids of the security groups that it is wired with. */
     readonly groups: readonly string[];
+    /** Addresses of its allowed address pairs. */
+    readonly pairs?: readonly string[];
+    /** It stands by: it has everything but the routes of its addresses. */
+    readonly standby?: boolean;
   }[];
-  readonly segments: readonly { readonly vpc: string; readonly owner: string }[];
+  readonly segments: readonly SegmentListing[];
+  /** External network -> whether the host may forward for it. */
+  readonly permits: ReadonlyMap<string, boolean>;
   /** Every DHCP host entry. */
   readonly leases: readonly {
     readonly vpc: string;
@@ -39,9 +50,11 @@ export interface HostListing {
 export interface CloudListing {
   readonly registry: ActorRegistry;
   readonly actors: readonly StoredActor[];
-  /** By network id: the rows `owner/<address>`, each naming the port that holds the address. */
+  /** By id of a network, or an external network: the rows `owner/<address>`, each naming who holds the address. */
   readonly owners: ReadonlyMap<string, ReadonlyMap<string, { readonly port: string; readonly mac: string }>>;
   readonly hosts: readonly HostListing[];
+  /** By VPC id: where its ports are; absent when it is not known. */
+  readonly locations?: Locations;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -49,10 +62,20 @@ const fields = (value: unknown): Fields => (typeof value === 'object' && value !
 
 /**
  * States without the tag `steady` that may last, because they wait for another object: a VM for a host with room or for
- * another VM's volume, a port for an address that rests after its release (and a VM for such a port), a binding whose
- * tap was deleted under a running VM.
+ * another VM's volume, a port for an address that rests after its release (and a VM for such a port, a router and an
+ * external address likewise), an external address for its target, a drain for VMs that stay, a binding whose tap was
+ * deleted under a running VM.
  */
-const mayWait = new Set(['vm unplaced', 'vm addressing', 'port claiming', 'binding wiring']);
+const mayWait = new Set([
+  'vm unplaced',
+  'vm addressing',
+  'port claiming',
+  'binding wiring',
+  'external-address waiting',
+  'external-address allocating',
+  'router joining',
+  'drain waiting',
+]);
 /** States that never settle: an agent sweeps every minute. */
 const periodicStates = new Set(['agent serving', 'host present']);
 
@@ -69,8 +92,18 @@ export function unsettledParts(cloud: CloudListing): string[] {
     ...cloud.hosts.flatMap((host) => orphans(host, live)),
     ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts)),
     ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
-    ...[...cloud.owners].flatMap(([network, owners]) => wrongOwners(network, owners, live)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('binding/')).flatMap((one) => strayBinding(one, live)),
+    ...[...cloud.owners].flatMap(([network, owners]) =>
+      network.startsWith('network/') ? wrongOwners(network, owners, live) : wrongExternal(network, owners, cloud, live),
+    ),
     ...[...live.values()].filter(({ id }) => id.startsWith('security-group/')).flatMap((one) => wrongGroup(one, live)),
+    ...wrongServices(cloud, live),
+    ...wrongMetadata(live, cloud.hosts),
+    ...wrongCounterparts(live),
+    ...wrongDrains(live),
+    ...leftOfMoves(live),
+    ...wrongRoutes(live, cloud.hosts, cloud.locations ?? new Map()),
+    ...wrongPeerings(live, cloud.hosts, cloud.locations ?? new Map()),
   ];
 }
 
@@ -127,15 +160,19 @@ function wrongPort(
 ): string[] {
   const { grant, host, holder } = fields(context);
   const taps = cloud.hosts.flatMap(({ host: at, taps: all }) =>
-    all.filter(({ port }) => port === id).map((tap) => ({ ...tap, at })),
+    all.filter(({ port, standby }) => port === id && standby !== true).map((tap) => ({ ...tap, at })),
   );
   const { address, mac } = fields(grant);
   const { network } = fields(fields(grant)['network']);
-  const problems: string[] = [];
+  const addresses = addressesOf({ context } as StoredActor);
+  const groups = groupsOf({ id, context } as StoredActor);
+  const problems: string[] = wrongStandby({ id, state, context } as StoredActor, groups, cloud.hosts);
   if (grant !== null && grant !== undefined) {
-    const owner = cloud.owners.get(String(network))?.get(String(address));
-    if (owner?.port !== id)
-      problems.push(`${id} has ${String(address)}, which ${String(network)} says is ${owner?.port ?? 'free'}`);
+    for (const one of addresses) {
+      const owner = cloud.owners.get(String(network))?.get(one);
+      if (owner?.port !== id)
+        problems.push(`${id} has ${one}, which ${String(network)} says is ${owner?.port ?? 'free'}`);
+    }
     if (!live.has(String(network))) problems.push(`${id} has an address of ${String(network)}, which no longer exists`);
   }
   const bound = state === 'active';
@@ -156,15 +193,27 @@ function wrongPort(
     problems.push(
       `${id} is active on ${String(fields(host)['name'])} as ${String(address)}, is wired as ${JSON.stringify(taps)}`,
     );
-  const groups = groupsOf({ id, context } as StoredActor);
+  if (fits && (only.pairs ?? []).join() !== addresses.slice(1).join())
+    problems.push(`${id} has ${addresses.join()}, and is wired with the pairs ${only.pairs?.join() || 'none'}`);
   if (fits && only.groups.toSorted().join() !== groups.join())
     problems.push(`${id} has the groups ${groups.join() || 'none'}, and is wired with ${only.groups.join() || 'none'}`);
   return problems;
 }
 
+/** A binding whose port does not exist, or is bound on other hosts. */
+function strayBinding({ id }: StoredActor, live: ReadonlyMap<string, StoredActor>): string[] {
+  const { scope, name, host } = partsOf(id as ActorId);
+  const port = live.get(`port/${scope}/${name}`);
+  if (port === undefined) return [`${id} has no port`];
+  const { host: active, standby } = fields(port.context);
+  const has = [fields(active)['name'], fields(standby)['host']].includes(host);
+  return has ? [] : [`${id} is not a binding that ${port.id} has`];
+}
+
 /** Ids of the security groups that the spec of a port names. */
 function groupsOf({ id, context }: StoredActor): readonly string[] {
   const { scope } = partsOf(id as ActorId);
+  if (fields(fields(context)['spec'])['portSecurity'] === false) return [];
   const names = (fields(fields(context)['spec'])['securityGroups'] ?? ['default']) as readonly string[];
   return names.map((name) => `security-group/${scope}/${name}`).toSorted();
 }
@@ -205,9 +254,52 @@ function wrongOwners(
   live: ReadonlyMap<string, StoredActor>,
 ): string[] {
   return [...owners].flatMap(([address, { port }]) => {
-    const granted = fields(fields(live.get(port)?.context)['grant']);
-    return granted['address'] === address && fields(granted['network'])['network'] === network
-      ? []
-      : [`${network} lists ${address} as held by ${port}, and the port does not have it`];
+    const holder = live.get(port);
+    const granted = fields(fields(holder?.context)['grant']);
+    // What a service IP says of its network is its spec, which cannot change.
+    const declared = `network/${port.split('/')[1]}/${String(fields(fields(holder?.context)['spec'])['network'])}`;
+    const of = port.startsWith('service-ip/') ? declared : fields(granted['network'])['network'];
+    const has = granted['address'] === address || (holder !== undefined && addressesOf(holder).includes(address));
+    return has && of === network ? [] : [`${network} lists ${address} as held by ${port}, which does not have it`];
   });
+}
+
+/** The external address that a router or an external address has of this external network. */
+function externalOf({ id, context }: StoredActor, network: string): unknown {
+  const seen = fields(context);
+  if (id.startsWith('router/')) {
+    const external = fields(seen['external']);
+    return external['network'] === network ? external['address'] : undefined;
+  }
+  const named = `external-network/system/${String(fields(seen['spec'])['network'])}`;
+  return id.startsWith('external-address/') && named === network ? seen['address'] : undefined;
+}
+
+/** An external address has one holder, which knows it; and only the gateway host that leads may forward. */
+function wrongExternal(
+  network: string,
+  owners: ReadonlyMap<string, { readonly port: string }>,
+  cloud: CloudListing,
+  live: ReadonlyMap<string, StoredActor>,
+): string[] {
+  const leaked = [...owners].flatMap(([address, { port }]) => {
+    const holder = live.get(port);
+    return holder !== undefined && externalOf(holder, network) === address
+      ? []
+      : [`${network} lists ${address} as held by ${port}, which does not have it`];
+  });
+  const unheld = [...live.values()].flatMap((one) => {
+    const address = externalOf(one, network);
+    const isHeld = typeof address !== 'string' || owners.get(address)?.port === one.id;
+    return isHeld
+      ? []
+      : [`${one.id} has ${address}, which ${network} lists for ${owners.get(address)?.port ?? 'nobody'}`];
+  });
+  const { active } = fields(live.get(network)?.context);
+  const permitted = cloud.hosts.filter(({ permits, host }) => permits.get(network) === true && host !== active);
+  return [
+    ...leaked,
+    ...unheld,
+    ...permitted.map(({ host }) => `${host} may forward for ${network}, which ${String(active)} leads`),
+  ];
 }

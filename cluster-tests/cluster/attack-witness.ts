@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { ask, patiently } from './attack-requests.ts';
+import { tokenOf } from './api-session.ts';
 import { clientsFolder } from './cluster-launch.ts';
 import { socketIn, type Topology } from './cluster-topology.ts';
 import { findProgram, isRunning, logPath } from './node-program.ts';
@@ -55,7 +56,7 @@ export class Witness {
 
   token(name: string): string {
     const file = join(clientsFolder(this.#topology.prefix), `${name}.json`);
-    return (JSON.parse(readFileSync(file, 'utf8')) as { token: string }).token;
+    return tokenOf(file);
   }
 
   async session(name: string): Promise<PhotonClient> {

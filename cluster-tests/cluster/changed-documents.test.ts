@@ -42,6 +42,7 @@ interface Changes {
   readonly restart?: string;
   readonly memoryMib?: number;
   readonly cidrs?: readonly string[];
+  readonly userData?: string;
 }
 
 let cluster: PhotonCluster;
@@ -51,7 +52,7 @@ let commandLine = '';
 /** Documents as a tenant would keep them in one file; JSON is YAML. */
 function documents({ vms = 10, dns = '192.0.2.53', mtu = 1400, ...rest }: Changes): string {
   const { subnets = ['10.20.0.0/24'], tier = 'web', restart = 'on-failure', memoryMib = 128 } = rest;
-  const { cidrs = ['198.51.100.0/24'] } = rest;
+  const { cidrs = ['198.51.100.0/24'], userData = '#cloud-config\n# hunter2 at first\n' } = rest;
   const of = (kind: string, name: string, spec: object, more: object = {}) => ({ kind, tenant, name, spec, ...more });
   const image = (name: string, path: string, format: string) =>
     of('image', name, { source: { path: `file:///run/guest/${path}` }, format });
@@ -66,7 +67,7 @@ function documents({ vms = 10, dns = '192.0.2.53', mtu = 1400, ...rest }: Change
     of(
       'vm',
       'web-1',
-      { memoryMib, restart, nics: [{ network: 'front' }], disks: [{ volume: 'visits' }], boot },
+      { memoryMib, restart, nics: [{ network: 'front' }], disks: [{ volume: 'visits' }], boot, seed: { userData } },
       { labels: { tier } },
     ),
   ];
@@ -144,7 +145,8 @@ test('a second apply changes nothing, and diff says so', async () => {
   await readGuest(await acme.placeOf('web-1'), 60_000);
   const before = await seen();
   assert.equal(await apply({}), all('unchanged'));
-  assert.match(await cli('diff', '-f', file), /^0 of 7 differ$/m);
+  const same = await cli('diff', '-f', file);
+  assert.match(same, /^0 of 7 differ$/m, same);
   assert.equal(await seen(), before);
 });
 
@@ -156,6 +158,7 @@ const changed: Changes = {
   restart: 'always',
   memoryMib: 160,
   cidrs: ['198.51.100.0/24', '203.0.113.0/24'],
+  userData: '#cloud-config\n# hunter2 again\n',
 };
 
 test('in place: quota, DHCP, an added subnet, an address set, labels, restart policy; the guest runs on', async () => {
@@ -163,6 +166,7 @@ test('in place: quota, DHCP, an added subnet, an address set, labels, restart po
   write(changed);
   const told = await cli('diff', '-f', file);
   assert.match(told, /spec\.memoryMib +128 -> 160 +\(next start\)/);
+  assert.match(told, /spec\.seed\.userData +"sealed:1:\S+" -> "\(another secret\)" +\(next start\)/);
   assert.match(told, /spec\.dhcp\.dns +\["192\.0\.2\.53"\] -> \["192\.0\.2\.54"\] +\(in place\)/);
   assert.match(told, /^4 of 7 differ$/m);
   const results = await apply(changed);
@@ -184,15 +188,37 @@ test('in place: quota, DHCP, an added subnet, an address set, labels, restart po
   await readGuest(await acme.placeOf('web-1'), 60_000);
 });
 
-test('next start: more memory is shown as pending, and is there after a restart', async () => {
+/** Files of a node that have a text, the command lines of its processes among them. */
+const filesWith = async (node: string, text: string): Promise<readonly string[]> => {
+  const places = `${insideFolder} /run/photon-* /proc/[0-9]*/cmdline /proc/[0-9]*/environ`;
+  // The bracket keeps the search from finding itself.
+  const pattern = `[${text.slice(0, 1)}]${text.slice(1)}`;
+  const found = await cluster.topology.exec(node, ['sh', '-c', `grep -rlsa '${pattern}' ${places}; true`]);
+  return found.trim().split('\n').filter(Boolean);
+};
+const isSeed = (path: string): boolean => /^\/run\/photon-[^/]+\/incarnations\/[^/]+\/seed$/.test(path);
+
+test('user data is on the seed disk of the run, and nowhere else in store, archive, logs or processes', async () => {
+  assert.ok((await filesWith('s1', 'sealed:1:')).length > 0, 'the store has it sealed');
+  assert.equal((await Promise.all(['s1', 'c1'].map((node) => filesWith(node, 'hunter2')))).flat(), []);
+  const [seed = '', ...others] = await filesWith('w1', 'hunter2 at first');
+  assert.equal([isSeed(seed), others], [true, []], seed);
+  const shown = await cli('-t', tenant, 'history', 'vm/acme/web-1', '-o', 'json');
+  assert.match(shown, 'sealed:1:');
+  assert.not.match(shown, 'hunter2');
+});
+
+test('next start: more memory and other user data are shown as pending, and are there after a restart', async () => {
   const pending = await read('vm/acme/web-1');
   assert.ok(pending.generation > pending.observedGeneration);
-  assert.match(JSON.stringify(restartRequired(pending)), /"status":"True".*memoryMib/);
+  assert.match(JSON.stringify(restartRequired(pending)), /"status":"True".*memoryMib, seed\.userData/);
   await cli('-t', tenant, 'vm', 'restart', 'web-1');
   await realized('vm/acme/web-1');
   const { qemus } = await seen();
   assert.is(qemus.length, 1);
   assert.match(qemus[0]?.words ?? '', /-m (size=)?160/);
+  const seeds = await filesWith('w1', 'hunter2');
+  assert.equal([seeds.length, isSeed(seeds[0] ?? ''), await filesWith('w1', 'hunter2 again')], [1, true, seeds]);
   assert.is(restartRequired(await read('vm/acme/web-1'))?.status, 'False');
   assert.equal(await apply(changed), all('unchanged'));
 });

@@ -1,35 +1,50 @@
 /**
- * `npm run cluster -- start [NODE]|status|logs NODE|ssh NODE|stop|clean`: starts and inspects clusters on this machine
- * by hand. Clusters are found by their records; while one cluster is running its prefix (`--cluster PREFIX`) may be
- * left out.
+ * `npm run cluster -- VERB`: the six-node cluster that nix/cluster declares, on this machine: its smoke, its demo, and
+ * what a person does with it by hand. Clusters are found by their records; while one cluster is running its prefix
+ * (`--cluster PREFIX`) may be left out. Several may run side by side.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchCluster, roleOf, startNode } from './cluster-launch.ts';
-import { findProgram, isRunning } from './node-program.ts';
+import { bootSixNodes } from '../six-node/six-node-boot.ts';
+import { readCluster } from '../six-node/declared-cluster.ts';
+import { RunRecord } from '../six-node/six-node-run.ts';
+import { smokeFaults, type SmokeFault } from '../six-node/smoke-faults.ts';
+import { Smoke } from '../six-node/smoke-steps.ts';
+import { WebAppDemo } from '../six-node/web-app-steps.ts';
+import { roleOf, runningCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
+import { startProgram } from './node-program.ts';
 import { upgradeCheckCommand } from './photon-commands.ts';
 import { isFresh, listPrefixes, readRecord, type ClusterRecord } from './topology-record.ts';
 import { inspectorUrl } from './inspector-link.ts';
 import { Topology, runningPrefixes } from './cluster-topology.ts';
 import { isAlive } from './process-identity.ts';
 
+const faultNames = Object.keys(smokeFaults).join(', ');
+
 const usage = `usage: npm run cluster -- COMMAND [--cluster PREFIX]
-  start           start a cluster of one store, one controller and two workers, and leave it running
-  start NODE      start the program of a node again that has ended
-  status          every cluster on this machine: nodes, programs, addresses
-  logs NODE       the end of a node's logs; -f follows them
-  ssh NODE [CMD]  a shell, or one command, inside a node; --cluster goes before ssh; 'CMD | CMD' in quotes is a line
-                  for a shell
-  stop            end a cluster, its programs first
-  clean           remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any case`;
+  fresh-smoke           from nothing: boot six nodes, try what they are for, break one thing after the other, end it all
+    --fault NAME        only this fault; repeatable: ${faultNames}, or none
+  fresh-demo-vm-webapp  from nothing: boot six nodes, then as demo-vm-webapp; the cluster is left running
+  demo-vm-webapp        on the running cluster: a web app with SQLite keeps every visit over restart and migration
+  start                 start the six-node cluster of nix/cluster and leave it running
+  start NODE            start the programs of a node again that have ended
+  status                every cluster on this machine: nodes, programs, addresses
+  logs NODE             the end of a node's logs; -f follows them
+  ssh NODE [CMD]        a shell, or one command, inside a node; --cluster goes before ssh; 'CMD | CMD' in quotes is a
+                        line for a shell
+  stop                  end a cluster, its programs first; with --all, all that were left running
+  clean                 remove whatever is left of clusters whose launcher is gone; with --cluster, of that one in any
+                        case`;
 
 const print = (line: string): void => void writeSync(1, `${line}\n`);
 
-function thePrefix(given: string | undefined): string {
+/** Prefixes of clusters that can be found. */
+const recorded = (): string[] => listPrefixes().filter((prefix) => readRecord(prefix) !== undefined);
+
+function thePrefix(given: string | undefined, prefixes: readonly string[] = recorded()): string {
   if (given !== undefined) return given;
-  const prefixes = listPrefixes().filter((prefix) => readRecord(prefix) !== undefined);
   const [only] = prefixes;
   if (only !== undefined && prefixes.length === 1) return only;
   const choice = `name one with --cluster: ${prefixes.join(', ')}`;
@@ -78,9 +93,10 @@ async function logs(topology: Topology, node: string, follow: boolean): Promise<
 
 /** As ssh does it: no command is a shell, and one text with spaces is a line for a shell. */
 function inNode(argv: readonly string[]): readonly string[] {
-  const [line] = argv;
+  const [line, ...rest] = argv;
   if (line === undefined) return ['sh', '-i'];
-  return argv.length === 1 && /\s/.test(line) ? ['sh', '-c', line] : argv;
+  if (line === '--') return inNode(rest);
+  return rest.length === 0 && /\s/.test(line) ? ['sh', '-c', line] : argv;
 }
 
 /** Whether no launcher will end the cluster: the launcher was killed, or none of its nodes is up. */
@@ -101,52 +117,125 @@ async function clean(given: string | undefined): Promise<void> {
   if (prefixes.length === 0) print('nothing to clean');
 }
 
-async function startAgain(topology: Topology, node: string): Promise<void> {
-  const role = roleOf(topology.node(node));
-  if (isRunning(topology, node, role)) throw new Error(`the ${role} of ${node} is running`);
-  await startNode(topology, { name: node, role });
-  print(`${node}: ${role} started, pid ${findProgram(topology, node, role).pid}`);
+async function startAgain(topology: Topology, name: string): Promise<void> {
+  const node = topology.node(name);
+  const ended = node.programs.filter((program) => !isAlive(program));
+  if (ended.length === 0) throw new Error(`nothing of ${name} has ended`);
+  const role = roleOf(node);
+  for (const program of ended) {
+    if (program.name === role) await startNode(topology, { name, role });
+    else await startProgram(topology, name, program.name, program.argv);
+    print(`${name}: ${program.name} started`);
+  }
 }
 
 async function start(): Promise<void> {
-  const cluster = await launchCluster({ stem: 'cluster', keep: true, say: print });
-  const show = `npm run -s photon -- --as ${cluster.clientFile} list`;
-  const check = `npm run cluster -- ssh c1 ${upgradeCheckCommand.join(' ')}`;
-  cluster.topology.update({ notes: { 'control API': cluster.relay, CLI: show, 'upgrade check': check } });
+  const { cluster } = await bootSixNodes({ keep: true, say: print, failed: () => undefined });
+  noteHowTo(cluster);
   describe(cluster.topology.record);
   print(`  inspector: ${await inspectorUrl(cluster)} (opens once, within 15 minutes)`);
+}
+
+/** What `status` shows of a cluster that is left running. */
+function noteHowTo({ topology, nodes, relay, clientFile }: PhotonCluster): void {
+  const controller = nodes.find((node) => node.role === 'controller')?.name;
+  const notes = {
+    'control API': relay,
+    CLI: `npm run -s photon -- --as ${clientFile} list`,
+    'upgrade check': `npm run cluster -- ssh ${controller} ${upgradeCheckCommand.join(' ')}`,
+  };
+  topology.update({ notes: { ...topology.record.notes, ...notes } });
+}
+
+/** @throws Error naming the faults that there are */
+function chosenFaults(names: readonly string[] | undefined): SmokeFault[] {
+  if (names === undefined) return Object.values(smokeFaults);
+  return names
+    .filter((name) => name !== 'none')
+    .map((name) => {
+      const fault = smokeFaults[name];
+      if (fault === undefined) throw new Error(`there is no fault ${name}; there are ${faultNames}, and none`);
+      return fault;
+    });
+}
+
+async function freshSmoke(faults: readonly SmokeFault[]): Promise<boolean> {
+  const record = new RunRecord('fresh-smoke');
+  const smoke = new Smoke(record);
+  try {
+    return await record.run(smoke.steps(faults), print);
+  } finally {
+    await smoke.close();
+  }
+}
+
+async function demo(running: PhotonCluster | undefined): Promise<boolean> {
+  const record = new RunRecord(running === undefined ? 'fresh-demo-vm-webapp' : 'demo-vm-webapp');
+  const webApp = new WebAppDemo(record);
+  let passed = false;
+  try {
+    passed = await record.run(webApp.steps(running), print);
+  } finally {
+    await webApp.close();
+  }
+  const { cluster } = webApp;
+  if (cluster === undefined) return passed;
+  noteHowTo(cluster);
+  const { prefix } = cluster.topology;
+  print(`${prefix} goes on running; \`npm run cluster -- stop --cluster ${prefix}\` ends it`);
+  print(`  inspector: ${await inspectorUrl(cluster)} (opens once, within 15 minutes)`);
+  return passed;
+}
+
+async function stop(given: string | undefined, all: boolean): Promise<void> {
+  const prefixes = all ? recorded().filter((prefix) => readRecord(prefix)?.kept) : [thePrefix(given)];
+  for (const prefix of prefixes) {
+    await Topology.find(prefix).stop();
+    print(`${prefix} has ended; nothing of it is left`);
+  }
+  if (prefixes.length === 0) print('no cluster was left running');
 }
 
 async function main(): Promise<number> {
   // Everything after `ssh NODE` belongs to that command, options included.
   const given = process.argv.slice(2);
   const own = given.indexOf('ssh') < 0 ? given.length : given.indexOf('ssh') + 2;
-  const flag = (short: string) => ({ type: 'boolean', short, default: false }) as const;
-  const options = { cluster: { type: 'string' }, follow: flag('f'), help: flag('h') } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const options = {
+    cluster: { type: 'string' },
+    fault: { type: 'string', multiple: true },
+    all: flag,
+    follow: { ...flag, short: 'f' },
+    help: { ...flag, short: 'h' },
+  } as const;
   const { values, positionals } = parseArgs({ args: given.slice(0, own), options, allowPositionals: true });
   const [command, node] = positionals;
-  const argv = given.slice(own);
   const find = (): Topology => Topology.find(thePrefix(values.cluster));
   const theNode = (): string => {
     if (node !== undefined) return node;
-    throw new Error(
-      `${command} needs a node: ${find()
-        .record.nodes.map((one) => one.name)
-        .join(', ')}`,
-    );
+    const names = find().record.nodes.map((one) => one.name);
+    throw new Error(`${command} needs a node: ${names.join(', ')}`);
   };
-  if (values.help) print(usage);
-  else if (command === 'start') await (node === undefined ? start() : startAgain(find(), node));
-  else if (command === 'status') status();
-  else if (command === 'logs') return await logs(find(), theNode(), values.follow);
-  else if (command === 'ssh') return await foreground(find().enter(theNode(), inNode(argv)));
-  else if (command === 'stop') await find().stop();
-  else if (command === 'clean') await clean(values.cluster);
-  else {
+  const sixNodes = (): string[] => recorded().filter((prefix) => prefix.startsWith(`${readCluster().name}-`));
+  const verbs: Readonly<Record<string, () => Promise<unknown>>> = {
+    'fresh-smoke': () => freshSmoke(chosenFaults(values.fault)),
+    'fresh-demo-vm-webapp': () => demo(undefined),
+    'demo-vm-webapp': () => demo(runningCluster(thePrefix(values.cluster, sixNodes()))),
+    start: () => (node === undefined ? start() : startAgain(find(), node)),
+    status: async () => status(),
+    logs: () => logs(find(), theNode(), values.follow),
+    ssh: () => foreground(find().enter(theNode(), inNode(given.slice(own)))),
+    stop: () => stop(values.cluster, values.all),
+    clean: () => clean(values.cluster),
+  };
+  const verb = command === undefined ? undefined : verbs[command];
+  if (values.help || verb === undefined) {
     print(usage);
-    return command === undefined ? 0 : 2;
+    return values.help || command === undefined ? 0 : 2;
   }
-  return 0;
+  const outcome = await verb();
+  if (typeof outcome === 'number') return outcome;
+  return outcome === false ? 1 : 0;
 }
 
 try {
@@ -155,3 +244,5 @@ try {
   process.stderr.write(`cluster: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
 }
+// An open handle must not keep it running; whatever is left of a cluster that is not kept is removed on exit.
+process.exit();

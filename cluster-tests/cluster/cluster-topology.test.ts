@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { clusterFolder, forgetRecord, listPrefixes, prefixOfMark } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
-import { Topology } from './cluster-topology.ts';
+import { outside, Topology } from './cluster-topology.ts';
 import { findProgram, isRunning, logPath, startProgram } from './node-program.ts';
 import { isAlive, processesWithArgument, signal, until } from './process-identity.ts';
 
@@ -102,6 +102,19 @@ test('after SIGKILL to the launcher `clean` removes everything, also without the
   await Topology.clean(launcher.prefix);
   assert.is(ofPrefix(launcher.prefix).length, 0);
   assert.is(readdirSync(join(clusterFolder('x'), '..')).filter((name) => name.startsWith(launcher.prefix)).length, 0);
+});
+
+test('with uplinks there is an outside, which reaches those nodes and not the underlay', async () => {
+  const topology = await Topology.create({ stem: 'topo', nodes: ['a', 'b'], uplinks: ['b'] });
+  try {
+    await topology.exec('b', ['ip', 'addr', 'add', '203.0.113.9/24', 'dev', outside.uplink]);
+    await topology.exec(outside.node, ['ping', '-c1', '-W2', '203.0.113.9']);
+    const { address } = topology.node('a');
+    assert.match(await topology.exec(outside.node, ['ping', '-c1', '-W1', address]).catch(String), /unreachable/);
+    assert.match(await topology.exec('a', ['ip', 'link', 'show', outside.uplink]).catch(String), /does not exist/);
+  } finally {
+    await topology.stop(0);
+  }
 });
 
 test.run();

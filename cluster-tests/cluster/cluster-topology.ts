@@ -1,7 +1,9 @@
 /**
  * Nodes on one machine: each has its own network, mount and process namespaces, its own folder and a private /run. A
- * bridge in one more network namespace connects them (the underlay, MTU 1600, not reachable from elsewhere). It does
- * not depend on what runs in the nodes. Used by cluster-launch.ts, the guest tests and cluster-main.ts.
+ * bridge in one more network namespace connects them (the underlay, MTU 1600, not reachable from elsewhere). With
+ * `uplinks` there is a node `outside` that is not on the underlay: it stands for the rest of the world, a bridge with
+ * an address and a link to each of those nodes. The topology does not depend on what runs in the nodes. Used by
+ * cluster-launch.ts, the guest tests and cluster-main.ts.
  *
  * The first process of a node is the root of a process namespace: when it ends, the kernel ends every process of the
  * node, and with them mounts, namespaces, links and taps. So cleaning up is one kill per node and needs no list of what
@@ -41,10 +43,23 @@ export interface TopologyOptions {
   /** First part of the cluster's prefix: `demo` gives `demo-3fa9`. */
   readonly stem: string;
   readonly nodes: readonly string[];
+  /** IPv4 addresses on the underlay, which is a /24, by node; by default 192.0.2.1 for the first node, and so on. */
+  readonly addresses?: Readonly<Record<string, string>>;
   readonly underlayMtu?: number;
+  /** Nodes with an uplink to a network outside of the cloud, for gateway hosts. */
+  readonly uplinks?: readonly string[];
   /** Folders of this machine that every node sees read-only, by their path inside the node, below /run. */
   readonly shows?: Readonly<Record<string, string>>;
 }
+
+/** The world outside of the cloud, of a topology with uplinks: its node, address and bridge, and each host's uplink. */
+export const outside = {
+  node: 'outside',
+  address: '203.0.113.1',
+  prefixLength: 24,
+  bridge: 'obr',
+  uplink: 'ext',
+} as const;
 
 /** Prefixes of this checkout's clusters that still have a process, found by the marks in command lines. */
 export function runningPrefixes(): string[] {
@@ -143,7 +158,11 @@ export class Topology {
       topology.#write({});
       await quietSettings(underlay.pid);
       await batch(underlay.pid, ['link set lo up', 'link add name ubr type bridge forward_delay 0', 'link set ubr up']);
-      for (const name of options.nodes) await topology.#addNode(name, mtu, options.shows ?? {});
+      for (const [at, name] of options.nodes.entries()) {
+        const address = options.addresses?.[name] ?? `192.0.2.${at + 1}`;
+        await topology.#addNode(name, address, mtu, options.shows ?? {});
+      }
+      if (options.uplinks !== undefined) await topology.#addOutside(options.uplinks);
       return topology;
     } catch (error) {
       await Topology.clean(prefix);
@@ -212,15 +231,42 @@ export class Topology {
     writeRecord(this.#record);
   }
 
-  async #addNode(name: string, mtu: number, shows: Readonly<Record<string, string>>): Promise<void> {
-    const index = this.#record.nodes.length + 1;
+  /** A node without a network. */
+  async #startNode(name: string, address: string, shown: readonly string[]): Init {
     const folder = join(clusterFolder(this.prefix), name);
     mkdirSync(folder);
-    const shown = Object.entries(shows).flatMap(([inside, here]) => [here, inside]);
     const init = await startInit(this.prefix, name, nodeScript, [folder, clusterFolder(this.prefix), ...shown]);
-    const address = `192.0.2.${index}`;
     this.#write({ nodes: [...this.#record.nodes, { name, address, init, folder, programs: [] }] });
     await quietSettings(init.pid);
+    return init;
+  }
+
+  async #addOutside(uplinks: readonly string[]): Promise<void> {
+    const { node: name, address, prefixLength, bridge } = outside;
+    const init = await this.#startNode(name, address, []);
+    await batch(init.pid, [
+      'link set lo up',
+      `link add name ${bridge} type bridge forward_delay 0 mcast_snooping 0`,
+      `addr add ${address}/${prefixLength} dev ${bridge}`,
+      `link set ${bridge} up`,
+    ]);
+    for (const one of uplinks) await this.plugUplink(one);
+  }
+
+  /** Makes the uplink of a node, also when it was deleted. */
+  async plugUplink(name: string): Promise<void> {
+    const { pid } = this.node(name).init;
+    await batch(this.node(outside.node).init.pid, [
+      `link add name o-${name} type veth peer name ${outside.uplink} netns ${pid}`,
+      `link set o-${name} master ${outside.bridge} up`,
+    ]);
+    await batch(pid, [`link set ${outside.uplink} up`]);
+  }
+
+  async #addNode(name: string, address: string, mtu: number, shows: Readonly<Record<string, string>>): Promise<void> {
+    const index = this.#record.nodes.length + 1;
+    const shown = Object.entries(shows).flatMap(([inside, here]) => [here, inside]);
+    const init = await this.#startNode(name, address, shown);
     await batch(init.pid, [
       'link set lo up',
       `link add name und0 type veth peer name n${index} netns ${this.#record.underlay.pid}`,

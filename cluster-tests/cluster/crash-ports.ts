@@ -1,11 +1,14 @@
 /**
  * Ports that many clients declare at once, and the assertions about them afterwards. Used by crash-programs.test.ts.
  */
+import { randomUUID } from 'node:crypto';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import * as assert from 'uvu/assert';
-import { TapGuest } from '../harness/tap-guest.ts';
+import { dhcpOptions, TapGuest, type LeaseReport } from '../harness/tap-guest.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
+import { killInside, redisOf } from './crash-sight.ts';
 import { tenant, type CrashTenant } from './crash-tenant.ts';
+import { until } from './process-identity.ts';
 
 export interface Declared {
   readonly name: string;
@@ -23,7 +26,38 @@ export async function declare(acme: CrashTenant, one: Declared, waitMs: number):
   }
 }
 
-export const answeredOf = (list: readonly Declared[]): number => list.filter((one) => one.answer !== undefined).length;
+const answeredOf = (list: readonly Declared[]): number => list.filter((one) => one.answer !== undefined).length;
+
+/**
+ * Four clients declare one port after the other, into `wanted`, while redis-server alone is killed: some commands are
+ * answered before the kill, some are in the store without an answer, some are lost. Ends when answers come again.
+ */
+export async function workThroughRedisKill(
+  { topology }: PhotonCluster,
+  acme: CrashTenant,
+  wanted: Declared[],
+): Promise<void> {
+  const redis = await redisOf(topology, 's1');
+  let going = true;
+  const lane = async (): Promise<void> => {
+    while (going && wanted.length < 100) {
+      const one = { name: `p${wanted.length}`, key: randomUUID() };
+      wanted.push(one);
+      await declare(acme, one, 20_000);
+    }
+  };
+  const lanes = Promise.all([lane(), lane(), lane(), lane()]);
+  await until('some ports are answered', () => answeredOf(wanted) >= 4);
+  await killInside(topology, 's1', redis);
+  const at = performance.now();
+  const before = answeredOf(wanted);
+  await redisOf(topology, 's1', redis);
+  await until('work goes on', () => answeredOf(wanted) >= before + 8);
+  const took = ((performance.now() - at) / 1000).toFixed(1);
+  console.log(`redis-server alone: ${answeredOf(wanted) - before} more answers ${took} s after its end`);
+  going = false;
+  await lanes;
+}
 
 /** Each port exists with an address of its own, and the network counts exactly these ports and the VM's. */
 export async function assertOneAddressEach(acme: CrashTenant, wanted: readonly Declared[]): Promise<void> {
@@ -51,16 +85,27 @@ export async function openPortGuest(
   return { guest: await TapGuest.open({ tap: proof.tap, mac, namespace: inside }), address };
 }
 
+/** When a guest renews its lease; dnsmasq makes a renewal's random, so that guests do not come all at once. */
+const renewalTimes = [58, 59];
+
+/** What a guest is told when it asks for an address, all options as they are. */
+export const told = (lease: LeaseReport): readonly string[] => [lease.address, ...dhcpOptions(lease)];
+/** What a guest is told when it renews its lease, or asks, except when to renew it. */
+export const toldForLong = (lease: LeaseReport): readonly string[] => [
+  lease.address,
+  ...dhcpOptions(lease, renewalTimes),
+];
+
 /** The DHCP exchange of a guest on a port that is bound without a VM. */
 export async function exchange(
   cluster: PhotonCluster,
   acme: CrashTenant,
   port: string,
-): Promise<{ address: string; wanted: string }> {
+): Promise<{ address: string; wanted: string; told: readonly string[] }> {
   const { guest, address } = await openPortGuest(cluster, acme, port);
   try {
     const lease = await guest.dhcp({ timeoutMs: 5_000 });
-    return { address: lease.address, wanted: address };
+    return { address: lease.address, wanted: address, told: told(lease) };
   } finally {
     await guest.close();
   }

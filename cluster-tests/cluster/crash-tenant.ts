@@ -4,7 +4,6 @@
  * Used by the crash, fault and rollback tests.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { connectPhoton, type ActorObject, type PhotonClient } from '@photoncloud/runtime/client/client';
 import type { ClientSocket, SocketFactory } from '@photoncloud/runtime/client/client-socket';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
@@ -14,7 +13,7 @@ import { placeOf, type ActorJson, type GetActor } from '../demo/tenant-view.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import type { Topology } from './cluster-topology.ts';
 import { until } from './process-identity.ts';
-import { asParams } from './api-session.ts';
+import { asParams, tokenOf } from './api-session.ts';
 import { patienceMs } from '@photoncloud/runtime/contract/patience-for-tests';
 
 export const tenant = 'acme';
@@ -74,7 +73,7 @@ export class CrashTenant {
   }
 
   static async open(cluster: PhotonCluster): Promise<CrashTenant> {
-    const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+    const token = tokenOf(cluster.clientFile);
     const openSocket = dialsOften(nodeSocketFactory());
     const client = await connectPhoton({ url: `ws://${cluster.relay}/api`, token, openSocket });
     return new CrashTenant(client, cluster.topology);

@@ -6,19 +6,19 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
-import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import * as assert from 'uvu/assert';
 import { buildGuestImage } from '../guest/guest-image.ts';
+import { openSession, tokenOf } from './api-session.ts';
 import { launchCluster, type LaunchOptions, type PhotonCluster } from './cluster-launch.ts';
 import { socketIn } from './cluster-topology.ts';
 import { CommandLoad, type LoadFigures } from './command-load.ts';
-import { sightOf } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { invalidity, wrongsOf, type PortNow } from './load-judge.ts';
 import type { Fault } from './nemesis.ts';
 import { logPath } from './node-program.ts';
 import { apiSocketName } from './photon-commands.ts';
+import { watchQemus } from './copy-watch.ts';
 
 /** Each session has its own rate limit; so many sessions suffice for the wanted rate. */
 const sessionsEach = 4;
@@ -70,7 +70,13 @@ export class FaultScene {
   /** @throws AssertionError naming what was lost, applied twice or seen on the worker, or why the run is invalid */
   async judge(faults: readonly Fault[], rounds: number): Promise<void> {
     const load = new CommandLoad({ clients: this.#clients, tenant, networks, commandsPerS: 240, ports: 320 });
-    const seen = this.#observe();
+    const seen = watchQemus({
+      topology: this.#cluster.topology,
+      nodes: [worker],
+      everyMs: 200,
+      isRight: (count) => count === 1,
+      meanwhile: () => this.#lastFault,
+    });
     let observed: string[] = [];
     try {
       await pause(calmMs);
@@ -108,25 +114,6 @@ export class FaultScene {
     }
   }
 
-  /** Reads the worker's kernel repeatedly. @returns stops it and gives every wrong reading */
-  #observe(): () => Promise<string[]> {
-    const wrong: string[] = [];
-    let watching = true;
-    const looked = (async () => {
-      while (watching) {
-        const { qemus } = await sightOf(this.#cluster.topology, worker);
-        const lines = qemus.map(({ pid, words }) => `${pid} ${words}`);
-        if (lines.length !== 1) wrong.push(`${lines.length} QEMU after ${this.#lastFault}:\n  ${lines.join('\n  ')}`);
-        await pause(200);
-      }
-    })();
-    return async () => {
-      watching = false;
-      await looked;
-      return wrong;
-    };
-  }
-
   /** The sessions share the reads, each as fast as its rate limit allows. */
   async #portsNow(names: Iterable<string>): Promise<Map<string, PortNow>> {
     const now = new Map<string, PortNow>();
@@ -160,13 +147,12 @@ export class FaultScene {
 }
 
 async function sessionsOf(cluster: PhotonCluster): Promise<PhotonClient[]> {
-  const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+  const token = tokenOf(cluster.clientFile);
   const clients: PhotonClient[] = [];
   for (const node of cluster.nodes.filter(({ role }) => role === 'controller')) {
     const socketPath = socketIn(cluster.topology, node.name, apiSocketName);
     for (let session = 0; session < sessionsEach; session++) {
-      const openSocket = nodeSocketFactory({ socketPath });
-      clients.push(await connectPhoton({ url: 'ws://localhost/api', token, openSocket }));
+      clients.push(await openSession(socketPath, token));
     }
   }
   return clients;

@@ -2,15 +2,14 @@
  * The URL of the inspector for a person on this machine: the relay's address with a secret that a browser exchanges
  * once for a session. The secret is made through the control API.
  */
-import { readFileSync } from 'node:fs';
 import type { PhotonCluster } from './cluster-launch.ts';
-import { openApi } from './api-session.ts';
+import { openApi, tokenOf } from './api-session.ts';
 
 /** Time in which the link must be opened, ms. */
 const secretTtlMs = 15 * 60_000;
 
 export async function inspectorUrl(cluster: PhotonCluster): Promise<string> {
-  const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+  const token = tokenOf(cluster.clientFile);
   const client = await openApi(cluster.relay, token);
   try {
     const { secret } = (await client.call('auth.secret', { ttlMs: secretTtlMs })) as { secret: string };

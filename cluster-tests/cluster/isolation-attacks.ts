@@ -222,6 +222,24 @@ const others: readonly Attack[] = [
     frame: ({ own, near }, mark) =>
       frames.ethernet({ from: own.mac, to: near.mac }, 0x86dd, frames.routerAdvertisement(mark)),
   },
+  {
+    what: 'IPv6: a neighbour solicitation',
+    frame: ({ own }, mark) =>
+      frames.ethernet(
+        { from: own.mac, to: '33:33:ff:00:ba:d2' },
+        0x86dd,
+        frames.neighbourDiscovery('solicitation', own.mac, mark),
+      ),
+  },
+  {
+    what: "IPv6: the neighbour's address announced",
+    frame: ({ own }, mark) =>
+      frames.ethernet(
+        { from: own.mac, to: '33:33:00:00:00:01' },
+        0x86dd,
+        frames.neighbourDiscovery('advertisement', own.mac, mark),
+      ),
+  },
   lengthed('STP: a configuration message', groups[0] ?? '', '424203000000000000000000'),
   lengthed('STP: to everybody', everybody, '424203000000000000000000'),
   lengthed('PVST', '01:00:0c:cc:cc:cd', 'aaaa0300000c010b'),

@@ -27,8 +27,9 @@ export interface Ends {
 export const ethernet = (macs: Ends, type: number, body: Buffer): Buffer =>
   Buffer.concat([macBytes(macs.to), macBytes(macs.from), uint16(type), body]);
 
-export function ipv4(addresses: Ends, protocol: number, body: Buffer): Buffer {
-  const head = Buffer.from([0x45, 0, 0, 0, 0, 1, 0, 0, 64, protocol, 0, 0]);
+/** @param more whether routers may fragment it; they may unless it says otherwise */
+export function ipv4(addresses: Ends, protocol: number, body: Buffer, { whole: isWhole = false } = {}): Buffer {
+  const head = Buffer.from([0x45, 0, 0, 0, 0, 1, isWhole ? 0x40 : 0, 0, 64, protocol, 0, 0]);
   head.writeUInt16BE(20 + body.length, 2);
   const whole = Buffer.concat([head, addressBytes(addresses.from), addressBytes(addresses.to)]);
   whole.writeUInt16BE(checksum(whole), 10);
@@ -121,12 +122,24 @@ export function tagged(frame: Buffer, tags: readonly { readonly type: number; re
   return Buffer.concat([frame.subarray(0, 12), ...between, frame.subarray(12)]);
 }
 
-/** A router advertisement to all nodes (RFC 4861), hop limit 255, with a correct checksum. */
-export function routerAdvertisement(payload: Buffer): Buffer {
+/** ICMPv6 to all nodes, hop limit 255, with a correct checksum. @param head type, code, checksum, and what it fixes */
+function icmpv6(head: Buffer, payload: Buffer): Buffer {
   const from = Buffer.from('fe80000000000000000000000000bad1', 'hex');
   const to = Buffer.from('ff020000000000000000000000000001', 'hex');
-  const icmp = Buffer.concat([Buffer.from([134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]), payload]);
+  const icmp = Buffer.concat([head, payload]);
   const around = Buffer.concat([from, to, Buffer.from([0, 0]), uint16(icmp.length), Buffer.from([0, 0, 0, 58])]);
   icmp.writeUInt16BE(checksum(Buffer.concat([around, icmp])), 2);
   return Buffer.concat([Buffer.from([0x60, 0, 0, 0]), uint16(icmp.length), Buffer.from([58, 255]), from, to, icmp]);
+}
+
+/** RFC 4861. */
+export const routerAdvertisement = (payload: Buffer): Buffer =>
+  icmpv6(Buffer.from([134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]), payload);
+
+/** RFC 4861: asks for, or takes over (`override`), a link-local address with the MAC in its option. */
+export function neighbourDiscovery(what: 'solicitation' | 'advertisement', mac: string, payload: Buffer): Buffer {
+  const isAnswer = what === 'advertisement';
+  const head = Buffer.from([isAnswer ? 136 : 135, 0, 0, 0, isAnswer ? 0x20 : 0, 0, 0, 0]);
+  const target = Buffer.from('fe80000000000000000000000000bad2', 'hex');
+  return icmpv6(head, Buffer.concat([target, Buffer.from([isAnswer ? 2 : 1, 1]), macBytes(mac), payload]));
 }

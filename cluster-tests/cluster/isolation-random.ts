@@ -97,6 +97,16 @@ export function randomFrame(chance: Chance, scene: Scene, mark: Buffer): Buffer 
   return frame.length < 60 ? Buffer.concat([frame, Buffer.alloc(60 - frame.length)]) : frame;
 }
 
+/** Whether a guest without an address asks for its own by DHCP: its bridge takes the frame, and nobody else. */
+export function isOwnDhcp({ own }: Scene, frame: Buffer): boolean {
+  const [type, body] = [frame.readUInt16BE(12), frame.subarray(14)];
+  const mac = frames.macBytes(own.mac);
+  if (type !== ip || !frame.subarray(6, 12).equals(mac) || (body[0] ?? 0) !== 0x45 || body[9] !== 17) return false;
+  const isFromNobody = body.readUInt32BE(12) === 0 && body.readUInt32BE(16) === 0xffff_ffff;
+  const isAsking = body.readUInt16BE(20) === 68 && body.readUInt16BE(22) === 67;
+  return isFromNobody && isAsking && body.length > 28 + 34 && body.subarray(28 + 28, 28 + 34).equals(mac);
+}
+
 /**
  * Whether a frame says of itself nothing but what its guest is: then it may go where the guest may speak to. DHCP has a
  * path of its own, which isolation-attacks.ts covers, and never leaves the host.

@@ -2,11 +2,10 @@
  * Ports of a running cluster with a tap guest in each: declared through the control API, bound to a host without a VM,
  * their taps then opened in the VPC's namespace on that worker. Used by the tests of overlay, isolation and refusals.
  */
-import { readFileSync } from 'node:fs';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import type { TapProof } from '@photoncloud/machines/values/wiring';
 import { TapGuest } from '../harness/tap-guest.ts';
-import { openApi } from './api-session.ts';
+import { openApi, tokenOf } from './api-session.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import { until } from './process-identity.ts';
 import { residueOf } from './residue-check.ts';
@@ -43,7 +42,7 @@ let commands = 0;
 
 /** The typed client with the token of a client file of the cluster. */
 export async function openClient(cluster: PhotonCluster, file: string): Promise<PhotonClient> {
-  const { token } = JSON.parse(readFileSync(file, 'utf8')) as { token: string };
+  const token = tokenOf(file);
   return await openApi(cluster.relay, token);
 }
 

@@ -12,6 +12,10 @@ export type NodeRole = (typeof nodeRoles)[number];
 export interface PlannedNode {
   readonly name: string;
   readonly role: NodeRole;
+  /** Of a worker: it takes shared volumes. */
+  readonly storage?: boolean;
+  /** Of a worker: VMs run there; by default they do. */
+  readonly guests?: boolean;
 }
 
 export const checkout = resolve(import.meta.dirname, '../..');
@@ -36,7 +40,10 @@ export const initCommand = (plan: InitPlan): string[] =>
     plan.folder,
     '--cluster',
     plan.cluster,
-    ...plan.nodes.flatMap((node) => [`--${node.role}`, `${node.name}=${node.address}`]),
+    ...plan.nodes.flatMap((node) => [
+      node.storage === true ? '--storage' : `--${node.role}`,
+      `${node.name}=${node.address}`,
+    ]),
     ...plan.allowedRoots.flatMap((root) => ['--allow-root', root]),
     ...plan.tenants.flatMap((tenant) => ['--token', tenant]),
   );

@@ -39,7 +39,7 @@ const port = (what: string, params: object, wanted: Want): Refusal => ({
 });
 const address = (text: string, code: string, says: RegExp): Refusal =>
   port(`address ${text}`, { address: text }, want(code, 'spec.address', says));
-const reserved = (text: string): Refusal => address(text, 'address_reserved', /the first five addresses and the last/);
+const reserved = (text: string): Refusal => address(text, 'address_reserved', /the first 5 addresses and the last/);
 const volume = (what: string, params: object, wanted: Want): Refusal => ({
   what: `volume: ${what}`,
   id: 'volume/acme/bad',
@@ -199,6 +199,80 @@ export const groupRefusals: readonly Refusal[] = [
     { remote: { addressSet: 'office' } },
     'reference_not_found',
     '.remote.addressSet',
+    /create it/,
+  ),
+];
+
+const serviceIp = (what: string, params: object, wanted: Want): Refusal => ({
+  what: `service-ip: ${what}`,
+  id: 'service-ip/acme/bad',
+  params: {
+    network: 'front',
+    ports: [{ protocol: 'tcp', port: 80, targetPort: 80 }],
+    backends: { selector: { app: 'web' } },
+    ...params,
+  },
+  ...wanted,
+});
+
+export const serviceRefusals: readonly Refusal[] = [
+  serviceIp("another tenant's network", { network: 'theirs' }, missing('spec.network')),
+  serviceIp(
+    'the address of a port',
+    { address: takenAddress },
+    want('address_taken', 'spec.address', /held by port\/acme\/p1/),
+  ),
+  serviceIp(
+    'an address outside',
+    { address: '10.99.0.1' },
+    want('address_outside_subnet', 'spec.address', /10\.99\.0\.1 is in no subnet/),
+  ),
+  serviceIp('no port', { ports: [] }, want('params_invalid', 'spec.ports', /at least 1/)),
+  serviceIp(
+    'a port twice',
+    { ports: [80, 81].map((targetPort) => ({ protocol: 'tcp', port: 80, targetPort })) },
+    want('port_twice', 'spec.ports.1.port', /80\/tcp is already ports\.0; remove one/),
+  ),
+  serviceIp(
+    'a protocol without ports',
+    { ports: [{ protocol: 'icmp', port: 1, targetPort: 1 }] },
+    want('params_invalid', 'spec.ports.0.protocol', /tcp/),
+  ),
+  serviceIp(
+    'a selector of everything',
+    { backends: { selector: {} } },
+    want('params_invalid', 'spec.backends.selector', /1 to 8 labels/),
+  ),
+  serviceIp(
+    '65 ports',
+    { backends: { ports: Array.from({ length: 65 }, (_, at) => `p${at}`) } },
+    want('params_invalid', 'spec.backends.ports', /64/),
+  ),
+  serviceIp(
+    'a check of udp',
+    { ports: [{ protocol: 'udp', port: 53, targetPort: 53 }], healthCheck: { protocol: 'tcp' } },
+    want('check_port_missing', 'spec.healthCheck.port', /say the tcp port/),
+  ),
+  serviceIp(
+    'a path of tcp',
+    { healthCheck: { protocol: 'tcp', path: '/' } },
+    want('check_path_unused', 'spec.healthCheck.path', /remove it, or say http/),
+  ),
+  serviceIp(
+    'a header in the path',
+    { healthCheck: { protocol: 'http', path: '/ HTTP/1.1\r\nHost: x' } },
+    want('params_invalid', 'spec.healthCheck.path', /must begin with \//),
+  ),
+  serviceIp(
+    'a time-out beyond the interval',
+    { healthCheck: { protocol: 'http', timeoutSeconds: 9 } },
+    want('check_timeout_long', 'spec.healthCheck.timeoutSeconds', /check less often/),
+  ),
+  rules(
+    'a service IP that is not there',
+    { direction: 'egress', remote: { serviceIp: 'web' } },
+    'reference_not_found',
+    '.remote.serviceIp',
     /create it/,
   ),
 ];

@@ -128,7 +128,11 @@ export const imageRefusals: readonly Refusal[] = [
     path: 'spec.format',
     says: /raw but is qcow2/,
   }),
-  image('raw that is vmdk', inside('disk.vmdk'), { code: 'format_lies', path: 'spec.format', says: /raw but is vmdk/ }),
+  image('raw that is vmdk', inside('disk.vmdk'), {
+    code: 'format_unsupported',
+    path: source,
+    says: /is vmdk.*convert/,
+  }),
   image(
     'qcow2 that is raw',
     inside('good.raw'),

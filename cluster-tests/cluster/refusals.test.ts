@@ -15,6 +15,7 @@ import * as assert from 'uvu/assert';
 import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
 import { command, openClient } from './overlay-guests.ts';
 import * as cases from './refusals-cases.ts';
+import { addressRefusals } from './refusals-addresses.ts';
 import { photon, type Ended } from './refusals-program.ts';
 import { imageRefusals, imagesInside, makeBadImages } from './refusals-images.ts';
 import { residueOf } from './residue-check.ts';
@@ -131,11 +132,13 @@ test('invalid networks are refused', async () => {
 
 test('invalid security groups are refused', async () => {
   assert.equal(await wrongOf(cases.groupRefusals), []);
+  assert.equal(await wrongOf(cases.serviceRefusals), []);
   await assertUnchanged('security group refusals');
 });
 
 test('invalid ports are refused', async () => {
   assert.equal(await wrongOf(cases.portRefusals), []);
+  assert.equal(await wrongOf(addressRefusals), []);
   await assertUnchanged('ports');
 });
 
@@ -225,7 +228,7 @@ test('a file with invalid documents is refused as a whole, with document, path a
       'kind: volume\ntenant: acme\nname: Big Disk\nspec: { sizeMib: 0, colour: red }',
       'kind: vm\ntenant: acme\nname: m\nspec:\n  nics: [{ network: front, tap: x }]\n' +
         '  boot: { kernel: k, initrd: i, commandLine: "a\\nb" }',
-      'kind: router\ntenant: acme\nname: r',
+      'kind: bucket\ntenant: acme\nname: r',
       'kind: volume\nname: v\nspec: { sizeMib: 1 }',
       'kind: volume\ntenant: [acme',
     ].join('\n---\n'),
@@ -240,7 +243,7 @@ test('a file with invalid documents is refused as a whole, with document, path a
     /wrong\.yaml#2 spec\.colour: unknown field/,
     /wrong\.yaml#3 spec\.nics\.0\.tap: unknown field/,
     /wrong\.yaml#3 spec\.boot\.commandLine: must be printable ASCII on one line/,
-    /wrong\.yaml#4 kind: must be one of tenant, vpc, network, /,
+    /wrong\.yaml#4 kind: must be one of external-network, tenant, vpc, /,
     /wrong\.yaml#6: .*line/,
   ];
   for (const one of expected)

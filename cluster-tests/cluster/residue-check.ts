@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Topology } from './cluster-topology.ts';
+import { outside, type Topology } from './cluster-topology.ts';
 
 const lines = (text: string): string[] =>
   text
@@ -15,6 +15,9 @@ const lines = (text: string): string[] =>
 
 /** Folders below the worker's `host/` that are empty unless a tenant has objects here. */
 const tenantFolders = ['machines', 'volumes', 'images'];
+
+/** Interfaces that the topology gives to a node. */
+const ownLinks: readonly string[] = ['lo', 'und0', outside.uplink];
 
 async function kernelResidue(topology: Topology, node: string): Promise<string[]> {
   const exec = async (...argv: string[]): Promise<string[]> => lines(await topology.exec(node, argv));
@@ -26,7 +29,7 @@ async function kernelResidue(topology: Topology, node: string): Promise<string[]
   const volatileFiles = await exec('find', '/run', '-path', '/run/photon-*');
   return [
     ...namespaces.map((name) => `namespace ${name}`),
-    ...links.filter((name) => name !== 'lo' && name !== 'und0').map((name) => `link ${name}`),
+    ...links.filter((name) => !ownLinks.includes(name)).map((name) => `link ${name}`),
     ...programs.filter((name) => /^(qemu|dnsmasq)/.test(name)).map((name) => `process ${name}`),
     ...rules.slice(0, 3).map((line) => `firewall ${line}`),
     ...volatileFiles.map((path) => `file ${path}`),

@@ -7,18 +7,15 @@
  * that the copy contains go on working. Processes are counted in the kernels of the workers, never by the product.
  */
 import { randomUUID } from 'node:crypto';
-import { cpSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readGuest } from '../demo/guest-page.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { launchCluster, startNode, type PhotonCluster } from './cluster-launch.ts';
+import { launchCluster, type PhotonCluster } from './cluster-launch.ts';
 import { sightOfAll, wordsFor, type SeenProcess, type Sight } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
-import { findProgram } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
-import { isAlive, signal, until } from './process-identity.ts';
+import { copyStore } from './store-copy.ts';
 
 const test = suite('rollback');
 const nodes: readonly PlannedNode[] = [
@@ -57,21 +54,6 @@ const isUp = (name: string): Promise<unknown> => acme.reachState(vm(name), /^run
 const entryOf = (sight: Sight, name: string): string | undefined =>
   sight.dhcpHosts.find((host) => host.line.endsWith(`,${name}.`))?.line;
 
-/** Copies the store's files. @returns restores the copy and starts the store again */
-function copyStore(): () => Promise<void> {
-  const { folder } = cluster.topology.node('s1');
-  const [files, copy] = [join(folder, 'store/appendonlydir'), join(folder, 'copy')];
-  cpSync(files, copy, { recursive: true });
-  return async () => {
-    const program = findProgram(cluster.topology, 's1', 'store');
-    signal(program, 'SIGKILL');
-    await until('the store is gone', () => !isAlive(program));
-    rmSync(files, { recursive: true });
-    cpSync(copy, files, { recursive: true });
-    await startNode(cluster.topology, { name: 's1', role: 'store' });
-  };
-}
-
 interface ClusterStatus {
   readonly era: number;
   readonly recovery: { readonly liftedAt: number | null; readonly heard: readonly string[] } | null;
@@ -80,7 +62,7 @@ interface ClusterStatus {
 test('a VM made after the copy goes on; no second one is started, and its address stays its own', async () => {
   await create(known);
   await isUp(known);
-  const rollBack = copyStore();
+  const rollBack = copyStore(cluster.topology);
   await create(lost);
   await isUp(lost);
   await acme.reachState(`port/${tenant}/${lost}.eth0`, /^active$/);

@@ -93,7 +93,7 @@ export async function startBoxes(topology: Topology, boxes: readonly string[]): 
       const infos = boxes.map((box) => ask(topology, box, sentinelListenPort, 'info', 'sentinel').catch(() => []));
       return (await Promise.all(infos)).every((lines) => lines.some((line) => line.endsWith(known)));
     },
-    30_000,
+    60_000,
   );
   const endpoints = boxes.map((box) => `${topology.node(box).address}:${sentinelListenPort}`);
   return `redis+sentinel://${endpoints.join(',')}/${masterName}`;

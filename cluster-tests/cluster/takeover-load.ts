@@ -4,10 +4,10 @@
  * controller. Used by crash-takeover.test.ts.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
+import { tokenOf } from './api-session.ts';
 import type { PhotonCluster } from './cluster-launch.ts';
 import { startRelay } from './cluster-relay.ts';
 import { socketIn } from './cluster-topology.ts';
@@ -40,7 +40,7 @@ export class TakeoverLoad {
   }
 
   static async open(cluster: PhotonCluster, controllers: readonly string[]): Promise<TakeoverLoad> {
-    const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { token: string };
+    const token = tokenOf(cluster.clientFile);
     const sessions: Session[] = [];
     for (const name of controllers) {
       const relay = await startRelay(cluster.topology, socketIn(cluster.topology, name, apiSocketName));

@@ -1,22 +1,21 @@
 /**
- * `npm run demo [-- --once]`: starts a private cloud on this machine, a VM in it and a web page inside the VM, restarts
- * the VM and fetches the page again: same address, same disk, one visit more. Stays until Ctrl-C; with `--once` it
+ * `npm run demo [-- --once]`: starts a private cloud on this machine, a VM in it and a web page inside the VM, fetches
+ * the page from outside, through gateway host and service IP, restarts the VM and fetches the page again: same address,
+ * same disk, one visit more. Stays until Ctrl-C; with `--once` it
  * deletes the tenant, proves that nothing of it is left, and ends. Several demos can run at the same time.
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { launchCluster, type PhotonCluster } from '../cluster/cluster-launch.ts';
+import { launchCluster, photonLines, type PhotonCluster } from '../cluster/cluster-launch.ts';
 import { inspectorUrl } from '../cluster/inspector-link.ts';
-import { cliCommand } from '../cluster/photon-commands.ts';
+import { checkout } from '../cluster/photon-commands.ts';
 import { isAlive, until } from '../cluster/process-identity.ts';
 import { readRecord } from '../cluster/topology-record.ts';
 import { residueOf } from '../cluster/residue-check.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { fetchPage, readGuest, type GuestFacts } from './guest-page.ts';
-import { cliReader, placeOf } from './tenant-view.ts';
+import { answersAt, changesOf, fetchPage, readGuest, type GuestFacts, type GuestPlace } from './guest-page.ts';
+import { publicPlace } from './tenant-view.ts';
 
 const tenant = 'acme';
 const vm = 'web-1';
@@ -36,13 +35,8 @@ async function step<Result>(name: string, work: () => Promise<Result>): Promise<
 }
 
 /** Runs the CLI and prints its lines as they come. */
-async function cliLines(cluster: PhotonCluster, argv: readonly string[]): Promise<void> {
-  const [program = '', ...rest] = cliCommand(cluster.clientFile, argv);
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
-  for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', (line) => say(`  ${line}`));
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`photon ${argv.join(' ')} ended with status ${code}`);
-}
+const cliLines = (cluster: PhotonCluster, argv: readonly string[]): Promise<void> =>
+  photonLines(cluster.clientFile, argv, (line) => say(`  ${line}`));
 
 function show(facts: GuestFacts): void {
   const { hostname, addresses, boot_id: boot, volume_serial: serial, count } = facts;
@@ -50,9 +44,14 @@ function show(facts: GuestFacts): void {
   say(`  ${where}  volume ${serial ?? 'none'}  visits ${count ?? 'none'}`);
 }
 
+/** What no rule of the VM's security group admits is not let in: a service IP that leads there changes nothing. */
+async function knock(place: GuestPlace): Promise<void> {
+  if (await answersAt(place, 22)) throw new Error(`port 22 of ${place.address} was answered`);
+  say('  port 22 of the same address is not answered: security group web admits port 80 alone');
+}
+
 /** @param formerBoot id of the boot before a restart; answers of that boot do not count */
-async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFacts> {
-  const place = await placeOf(cluster.topology, cliReader(cluster), `vm/${tenant}/${vm}`);
+async function visit(place: GuestPlace, formerBoot = ''): Promise<GuestFacts> {
   await until('the guest has booted', async () => (await readGuest(place, 60_000)).boot_id !== formerBoot);
   await fetchPage(place, '/', 60_000);
   const facts = await readGuest(place);
@@ -62,12 +61,9 @@ async function visit(cluster: PhotonCluster, formerBoot = ''): Promise<GuestFact
 
 /** @throws Error naming what changed with the restart and should not have, or did not change and should have. */
 function compare(before: GuestFacts, after: GuestFacts): void {
-  const wrong = [
-    before.boot_id === after.boot_id && 'the boot id is the same: it did not restart',
-    before.addresses.join() !== after.addresses.join() && `the address changed to ${after.addresses.join()}`,
-    before.volume_serial !== after.volume_serial && `the volume's serial changed to ${after.volume_serial}`,
-    after.count !== (before.count ?? 0) + 1 && `the count went from ${before.count} to ${after.count}, not up by one`,
-  ].filter((reason) => reason !== false);
+  const wrong = changesOf(before, after, 'a new boot');
+  const isCounted = after.count === (before.count ?? 0) + 1;
+  if (!isCounted) wrong.push(`the count went from ${before.count} to ${after.count}, not up by one`);
   if (wrong.length > 0) throw new Error(`after the restart: ${wrong.join('; ')}`);
   say('  the boot is new; address, disk and count are kept');
 }
@@ -75,12 +71,16 @@ function compare(before: GuestFacts, after: GuestFacts): void {
 async function tearDown(cluster: PhotonCluster): Promise<void> {
   const things = [
     ['vm', vm],
+    ['external-address', 'page'],
+    ['service-ip', 'page'],
+    ['router', 'edge'],
     ['volume', 'visits'],
     ['image', 'guest-initrd'],
     ['image', 'guest-kernel'],
     ['network', 'front'],
   ];
   for (const [kind = '', name = ''] of things) await cliLines(cluster, ['-t', tenant, 'delete', kind, name]);
+  await cliLines(cluster, ['-t', 'system', 'delete', 'external-network', 'internet']);
   const workers = cluster.nodes.filter((node) => node.role === 'worker').map((node) => node.name);
   let left: string[] = [];
   // A deletion is answered when the objects are gone; the kernel removes a namespace a moment later.
@@ -94,21 +94,30 @@ async function tearDown(cluster: PhotonCluster): Promise<void> {
 
 async function demo(onceOnly: boolean): Promise<void> {
   const guest = await step('guest image', () => buildGuestImage());
-  const cluster = await step('cluster: store, controller, two workers, each in namespaces of its own', () =>
-    launchCluster({
-      stem: 'demo',
-      tenants: [tenant],
-      images: { '/run/guest': guest.folder },
-      say: (line) => say(`  ${line}`),
-    }),
+  const cluster = await step(
+    'cluster: store, controller, two workers that are gateways too, each in namespaces of its own',
+    () =>
+      launchCluster({
+        stem: 'demo',
+        tenants: [tenant],
+        uplinks: ['w1', 'w2'],
+        images: { '/run/guest': guest.folder },
+        say: (line) => say(`  ${line}`),
+      }),
   );
   try {
     say(`inspector  ${await inspectorUrl(cluster)}`);
-    const file = join(import.meta.dirname, 'tenant.yaml');
-    await step(`photon apply -f ${file}`, () => cliLines(cluster, ['apply', '-f', file, '--wait']));
-    const before = await step('the page inside the VM, through its tap', () => visit(cluster));
+    const own = ['tenant.yaml', 'volume.yaml'].map((name) => join(import.meta.dirname, name));
+    for (const files of [[join(checkout, 'docs/examples/internet.yaml')], own]) {
+      const named = files.flatMap((file) => ['-f', file]);
+      await step(`photon apply ${named.join(' ')}`, () => cliLines(cluster, ['apply', ...named, '--wait']));
+    }
+    const place = await publicPlace(cluster, `external-address/${tenant}/page`);
+    say(`  curl http://${place.address}/`);
+    const before = await step('the page from outside, through gateway, service IP and tap', () => visit(place));
+    await knock(place);
     await step(`photon vm restart ${vm}`, () => cliLines(cluster, ['-t', tenant, 'vm', 'restart', vm]));
-    const after = await step('the page again', () => visit(cluster, before.boot_id));
+    const after = await step('the page again', () => visit(place, before.boot_id));
     compare(before, after);
     if (onceOnly) await step('delete everything', () => tearDown(cluster));
     else await stay(cluster);

@@ -1,9 +1,10 @@
 /**
  * Reads where a tenant's VM runs, which address it has and which namespace its VPC has there, through the control API
- * or the CLI as any client does. Used by the demo, the bench and the cluster tests.
+ * as any client does. Used by the demo, the bench and the cluster tests.
  */
-import { photonCli, type PhotonCluster } from '../cluster/cluster-launch.ts';
-import type { Topology } from '../cluster/cluster-topology.ts';
+import { openApi, tokenOf } from '../cluster/api-session.ts';
+import type { PhotonCluster } from '../cluster/cluster-launch.ts';
+import { outside, type Topology } from '../cluster/cluster-topology.ts';
 import type { GuestPlace } from './guest-page.ts';
 
 export interface ActorJson {
@@ -16,11 +17,23 @@ export interface ActorJson {
 /** Reads one object by its whole id. */
 export type GetActor = (id: string) => Promise<ActorJson>;
 
-/** Through `photon get`, as the operator. */
-export const cliReader =
+/** In a session of its own, as the operator. */
+export const operatorReader =
   (cluster: PhotonCluster): GetActor =>
-  async (id) =>
-    JSON.parse(await photonCli(cluster.clientFile, ['get', id, '-o', 'json'], 15_000)) as ActorJson;
+  async (id) => {
+    const client = await openApi(cluster.relay, tokenOf(cluster.clientFile));
+    try {
+      return (await client.call('actor.get', { id })) as ActorJson;
+    } finally {
+      client.close();
+    }
+  };
+
+/** Where a page is to be had outside of the cloud. @param id of the external address */
+export async function publicPlace(cluster: PhotonCluster, id: string): Promise<GuestPlace> {
+  const { status } = await operatorReader(cluster)(id);
+  return { topology: cluster.topology, node: outside.node, namespace: null, address: String(status['address']) };
+}
 
 /** @throws Error when the VM is not placed, or has no address, or its VPC no proof there. */
 export async function placeOf(topology: Topology, get: GetActor, vmId: string, vpc = 'main'): Promise<GuestPlace> {

@@ -117,8 +117,7 @@ export class GuestBoot {
       '-qmp',
       'unix:qmp,server=on,wait=off',
     ];
-    const environment = qemu.libraryPath === undefined ? {} : { LD_LIBRARY_PATH: qemu.libraryPath };
-    return await startProgram(this.topology, node, 'qemu', argv, environment);
+    return await startProgram(this.topology, node, 'qemu', argv);
   }
 
   /** One HTTP request from the bridge. */

@@ -60,12 +60,15 @@ test('the guest takes its lease, keeps visits through SIGKILL and powers off by 
       [200, 200, 200, 200],
     );
     assert.is((await guest.ready())['count'], 5, 'reading the state counts no visit');
+    assert.is((await guest.ask('POST', "/visit?a-note'); DROP".replaceAll(' ', '%20'))).status, 200);
+    const listed = (await guest.ask('GET', '/visits')).body.trimEnd().split('\n');
+    assert.equal([listed.length, listed[5]], [6, '6 a-note20'], 'only small letters, digits and - are kept of a note');
     assert.is((await guest.ask('POST', '/state')).status, 405);
     assert.is((await guest.ask('GET', '/absent')).status, 404);
     await guest.kill(first);
     const second = await guest.start();
     const again = await guest.ready();
-    assert.is(again['count'], 5, 'every acknowledged visit survived SIGKILL');
+    assert.is(again['count'], 6, 'every acknowledged visit survived SIGKILL');
     assert.is.not(again['boot_id'], fresh['boot_id']);
     await guest.pressPower();
     await until('the guest powers off', () => !isAlive(second));

@@ -125,6 +125,18 @@ function declareNixTests(): void {
     assert.equal(evaluated.imports, [join(top, 'nix/modules/photoncloud.nix')]);
   });
 
+  test('nix/cluster gives every node of cluster.json the roles of its programs', () => {
+    const { nodes, configurations } = evaluate('import (top + "/nix/cluster")') as {
+      nodes: Record<string, { roles: string[] }>;
+      configurations: Record<string, { services: { photoncloud: { roles: string[] } } }>;
+    };
+    const declared = JSON.parse(readFileSync(join(top, 'nix/cluster/cluster.json'), 'utf8')) as { nodes: object };
+    assert.equal(nodes, declared.nodes);
+    const roles = Object.entries(configurations).map(([name, { services }]) => [name, ...services.photoncloud.roles]);
+    const controllers = ['node01', 'node02', 'node03'].map((name) => [name, 'controller']);
+    assert.equal(roles, [...controllers, ...['node04', 'node05', 'node06'].map((name) => [name, 'worker'])]);
+  });
+
   test('the NixOS module starts what its roles name, and nothing without a role', () => {
     const configured = (roles: string): unknown =>
       evaluate(`

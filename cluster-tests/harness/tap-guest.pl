@@ -137,7 +137,7 @@ sub dhcp_input {
   return if length $body < 240;
   my ($xid, $yours) = unpack 'x4 N x8 a4', $body;
   my ($task) = grep { $_->{kind} eq 'dhcp' && $_->{number} == $xid } @tasks or return;
-  my %options = (yours => $yours);
+  my %options = (yours => $yours, all => substr $body, 240);
   my $at = 240;
   while ($at < length $body) {
     my $code = ord substr $body, $at, 1;
@@ -173,6 +173,19 @@ sub domains {
   }
   return \@names;
 }
+# Classless routes (RFC 3442): prefix length, as many bytes of the destination as it needs, next hop.
+sub routes {
+  my ($bytes) = @_;
+  my @routes;
+  for (my $at = 0; $at < length($bytes // ''); ) {
+    my $prefix = ord substr $bytes, $at, 1;
+    my $size = int(($prefix + 7) / 8);
+    my $destination = substr($bytes, $at + 1, $size) . "\0" x (4 - $size);
+    push @routes, text($destination) . "/$prefix " . text(substr $bytes, $at + 1 + $size, 4);
+    $at += 5 + $size;
+  }
+  return \@routes;
+}
 sub dhcp_end {
   my ($task, $got) = @_;
   finish($task);
@@ -184,7 +197,8 @@ sub dhcp_end {
     mtu => defined $got->{26} ? unpack('n', $got->{26}) : undef,
     leaseSeconds => defined $got->{51} ? unpack('N', $got->{51}) : undef,
     server => defined $got->{54} ? text($got->{54}) : undef, dns => $addresses->($got->{6}), hostname => $got->{12},
-    domain => $got->{15}, search => domains($got->{119}), ntp => $addresses->($got->{42}));
+    domain => $got->{15}, search => domains($got->{119}), ntp => $addresses->($got->{42}),
+    routes => routes($got->{121}), options => \unpack('H*', $got->{all}));
 }
 
 my %steps = (
@@ -212,6 +226,11 @@ sub command {
     my $bytes = pack 'H*', $ask->{frame} // '';
     my $wrote = syswrite $wire, $bytes;
     return defined $wrote ? answer({ id => $id }, bytes => $wrote) : refuse($id, "send: $!");
+  }
+  if ($do eq 'flood') {
+    my ($times, $sent, @all) = ($ask->{times} // 1, 0, map { pack 'H*', $_ } split /,/, $ask->{frames} // '');
+    for my $bytes ((@all) x $times) { $sent++ if defined syswrite $wire, $bytes; }
+    return answer({ id => $id }, sent => $sent);
   }
   return refuse($id, "unknown command $do") unless $steps{$do};
   return refuse($id, 'no address yet: configure one or do dhcp first') if $do eq 'ping' && !defined $self{address};

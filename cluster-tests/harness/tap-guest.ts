@@ -53,6 +53,24 @@ export interface LeaseReport {
   readonly domain: string | null;
   readonly search: readonly string[];
   readonly ntp: readonly string[];
+  /** All options as they came, in hex. */
+  readonly options: string;
+}
+
+/**
+ * Code and value in hex of each option, in their order.
+ * @param without codes of options that are left out
+ */
+export function dhcpOptions({ options }: LeaseReport, without: readonly number[] = []): readonly string[] {
+  const bytes = Buffer.from(options, 'hex');
+  const found: string[] = [];
+  for (let at = 0; at < bytes.length && bytes[at] !== 255;) {
+    const [code = 0, size = 0] = [bytes[at], bytes[at + 1]];
+    const next = code === 0 ? at + 1 : at + 2 + size;
+    if (code !== 0 && !without.includes(code)) found.push(`${code} ${bytes.subarray(at + 2, next).toString('hex')}`);
+    at = next;
+  }
+  return found;
 }
 
 interface Waiting {
@@ -156,6 +174,12 @@ export class TapGuest {
   /** Sends one Ethernet frame as it is, without checksum work. */
   async send(frame: Buffer): Promise<void> {
     await this.#ask({ do: 'send', frame: frame.toString('hex') });
+  }
+
+  /** Sends the frames in their order, all of them `times` times, as quickly as it can. @returns how many it sent */
+  async flood(frames: readonly Buffer[], times: number): Promise<number> {
+    const hex = frames.map((frame) => frame.toString('hex')).join();
+    return Number((await this.#ask({ do: 'flood', frames: hex, times }))['sent']);
   }
 
   /** From now on every received frame is kept (the last 4096). */

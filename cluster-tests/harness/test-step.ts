@@ -42,7 +42,7 @@ export interface ServerProgram {
   readonly libraryPath?: string;
 }
 
-const programLimitMs = 180_000;
+const programLimitMs = 600_000;
 /** Checks of the sources say in a minute what an author wants to know first. */
 const startedFirst = Number.MAX_SAFE_INTEGER;
 const preload = join(import.meta.dirname, 'test-preload.ts');
@@ -72,11 +72,6 @@ function reasonToSkip({ limit, valkey }: StepPlace, file: TestFile, server: Stor
   return server === 'valkey' && valkey === null ? 'set-up found no Valkey 8 on this machine' : null;
 }
 
-/** Test files and the nodes they start are hundreds of processes of the same sources: Node keeps what it compiled. */
-const compiledOnce = ({ top }: StepPlace): NodeJS.ProcessEnv => ({
-  NODE_COMPILE_CACHE: join(top, '.cache/compiled'),
-});
-
 /** What redis-for-tests.ts of runtime/journal starts. */
 function serverEnvironment({ valkey }: StepPlace, server: StoreServer): NodeJS.ProcessEnv {
   if (server === 'redis' || valkey === null) return {};
@@ -100,7 +95,6 @@ export function fileStep(place: StepPlace, file: TestFile, server: StoreServer =
         cwd: place.top,
         limitMs: file.fileLimitMs,
         env: {
-          ...compiledOnce(place),
           PHOTON_TEST_OUTCOME: outcomePath,
           PHOTON_TEST_LIMIT_MS: String(file.testLimitMs),
           ...serverEnvironment(place, server),

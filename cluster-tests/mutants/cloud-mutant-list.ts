@@ -1,6 +1,7 @@
 /**
  * Mutants of charts and actors. As in mutant-list.ts, but the scenario of the cloud must catch them: by what an
- * observer of the hosts sees (K1, K3, K4, K10), or by a cloud that does not settle (K13).
+ * observer of the hosts sees (K1, K3, K4, K10), by what is recorded (K17), by what becomes of a flow (K23), or by a
+ * cloud that does not settle (K13).
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -43,15 +44,15 @@ export const cloudMutants: readonly Mutant[] = [
   one(
     'a deleted VM releases its resources before its incarnation has ended',
     'K13',
-    'machines/vm/vm-machine.ts',
-    "'Running'), 'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'stopping' }",
-    "'Running'), 'noteProgress', 'claimProposed'],\n      always: { guard: 'leaves', target: 'releasing' }",
+    'machines/vm/vm-transitions.ts',
+    "live = [\n  { guard: 'leaves', target: 'stopping' }",
+    "live = [\n  { guard: 'leaves', target: 'releasing' }",
   ),
   one(
     'a deleted volume does not answer',
     'K13',
     'machines/volume/volume-protocol.ts',
-    'startedBy: [volumeLocate, volumeAttach]',
+    'startedBy: [volumeLocate, volumeAttach, snapshotBegin]',
     'startedBy: []',
   ),
   one(
@@ -84,5 +85,47 @@ export const cloudMutants: readonly Mutant[] = [
     'actors/photon/fenced-host.ts',
     'items.filter(accepts).map(tell)',
     'items.filter(() => false).map(tell)',
+  ),
+  one(
+    'a released address does not rest',
+    'K17',
+    'machines/network/network-addresses.ts',
+    'rest === undefined || rest.until <= now || rest.port === port',
+    'rest === undefined || rest.until <= now + restMs || rest.port === port',
+  ),
+  one(
+    'a port that stands by is wired with its route',
+    'K3',
+    'machines/port/port-standby.ts',
+    'bindingEnsure({ spec: { ...spec, activeHost }, port: context.id',
+    'bindingEnsure({ spec, port: context.id',
+  ),
+  one(
+    'hosts are not told that a port has moved',
+    'K13',
+    'machines/vpc/vpc-sections.ts',
+    'return before?.host === after.host ? undefined : withElement(',
+    'return before !== undefined ? undefined : withElement(',
+  ),
+  one(
+    'a port is moved without its address pairs',
+    'K13',
+    'machines/port/port-messages.ts',
+    '      ...pairs.map((address) => send(vpc, portLocated({ ...at(address), groups, pair: true }))),\n',
+    '',
+  ),
+  one(
+    'a pair is allowed although its address is held',
+    'K17',
+    'machines/network/network-pairs.ts',
+    "if ('error' in got) return { error: got.error, path: `spec.addressPairs.${at}.cidr` };",
+    "if ('error' in got) continue;",
+  ),
+  one(
+    'a silent gateway host is waited for as long as a silent worker',
+    'K23',
+    'machines/external-network/gateway-election.ts',
+    'return since !== null && now - since >= afterMs;',
+    'return since !== null && now - since >= afterMs + 5_000;',
   ),
 ];

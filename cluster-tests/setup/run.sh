@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets this checkout up, then runs an entry on Node 24: sh cluster-tests/setup/run.sh <needs> <entry.ts> [arguments]
 #   needs: node    Node 24 and npm packages (command line tools)
-#          kernel  also Debian packages, QEMU 10 and the guest kernel; stops where they cannot be had
+#          kernel  also Debian packages, QEMU and the guest kernel; stops where they cannot be had
 #          most    as kernel, but goes on with what still can run (npm test)
 # Not a build: sources run as they are. Called by the scripts of package.json, on a machine that may have git, Node 20
 # and npm only. Promise: says what it does, does nothing the second time, and two at once in one checkout wait for each
@@ -51,12 +51,14 @@ ensure_node
 ensure_npm_packages
 if [ "$needs" != node ]; then
   qemu_binary= valkey_binary=
-  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; ensure_valkey; }
+  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; ensure_valkey; ensure_cloud_init; }
   record_toolchain
 fi
 
 [ -z "${private_lists_fresh:-}" ] || rm -rf "$private"
 exec 9>&-
 PATH=$(dirname "$node"):$PATH
-export PATH
+# What runs from here are many programs of the same sources: Node keeps what it compiled.
+NODE_COMPILE_CACHE=$cache/compiled
+export PATH NODE_COMPILE_CACHE
 exec "$node" "$top/$entry" "$@"

@@ -63,6 +63,16 @@ test('Node is new enough from 24.11 on', () => {
   }
 });
 
+test('a QEMU is new enough from the floor on', () => {
+  const fake = join(folder, 'qemu');
+  const answers = { '7.2.0': 'no', '10.0.2': 'no', '10.0.13': 'yes', '10.1.0': 'yes', '11.0.0': 'yes', '': 'no' };
+  for (const [version, answer] of Object.entries(answers)) {
+    writeFileSync(fake, `#!/bin/sh\necho 'QEMU emulator version ${version} (Debian 1:${version}+ds)'\n`);
+    chmodSync(fake, 0o755);
+    assert.is(shell('unpacked-packages.sh', `is_qemu_from ${fake} 10.0.13 && echo yes || echo no`), answer, version);
+  }
+});
+
 test('a download that was cut off is removed, and a missing entry is named', () => {
   const checkout = join(folder, 'checkout');
   mkdirSync(join(checkout, '.cache/qemu.partial'), { recursive: true });

@@ -1,8 +1,7 @@
 # Writes .cache/toolchain.json, the one place where programs look up what set-up found:
 #   node         Node 24
-#   qemu         null, or binary, libDir (firmware, for -L), libraryPath (for LD_LIBRARY_PATH; absent for a QEMU of the
-#                host)
-#   valkey       null, or binary and libraryPath (as with qemu)
+#   qemu         null, or binary and libDir (firmware, for -L)
+#   valkey       null, or binary and libraryPath (for LD_LIBRARY_PATH; absent for a Valkey of the host)
 #   guestKernel  null, or a folder with boot/vmlinuz-* and lib/modules
 #   limit        null, or why the real-kernel tests cannot run here
 
@@ -13,7 +12,7 @@ record_toolchain() {
     kernel_record="\"$cache/guest-kernel\""
     qemu_record="{
     \"binary\": \"$qemu_binary\",
-    \"libDir\": \"$qemu_firmware\"$(library_line "$qemu_libraries")
+    \"libDir\": \"$qemu_firmware\"
   }"
   fi
   [ -z "$valkey_binary" ] || valkey_record="{

@@ -1,10 +1,12 @@
-# QEMU 10, the guest kernel and Valkey 8: Debian packages that are unpacked below .cache, never installed.
+# QEMU, the guest kernel, Valkey 8 and cloud-init: Debian packages that are unpacked below .cache, never installed.
 # Not the place for packages the host itself needs (debian-packages.sh). Sourced by run.sh, under its lock.
 # Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at
 # all.
 
 apt_folder=${apt_folder:-/etc/apt}
-qemu_floor=10 # Below it a live migration under software emulation corrupts guests.
+# Below it a mirror may miss what the guest writes while it starts, and QEMU may not say that a guest stands still.
+qemu_floor=10.0.13
+qemu_release=trixie # The release that has it.
 valkey_floor=8 # The second server the suite runs on; it has WAITAOF.
 
 # Prints "<uri> <keyring or ->" of the first enabled source of the suite $1, from deb822 and one-line files.
@@ -49,15 +51,17 @@ one_line_source() {
   done | head -n 1
 }
 
-# Writes the private list: the host's own mirror and key, its release, updates, security, and backports.
+# Writes the private list: the host's own mirror and key, and the host's release (or the one that is wanted), with its
+# updates, security, and backports.
 write_private_sources() {
-  codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
-  origin=$(host_source "$codename")
-  [ -n "$origin" ] || origin=$(one_line_source "$codename")
-  [ -n "$origin" ] || stop_with "No apt source for Debian $codename in /etc/apt; cannot download packages." \
+  host_codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+  codename=${other_release:-$host_codename}
+  origin=$(host_source "$host_codename")
+  [ -n "$origin" ] || origin=$(one_line_source "$host_codename")
+  [ -n "$origin" ] || stop_with "No apt source for Debian $host_codename in /etc/apt; cannot download packages." \
     "Add a Debian mirror to /etc/apt/sources.list and run this again."
-  security=$(host_source "$codename-security")
-  [ -n "$security" ] || security=$(one_line_source "$codename-security")
+  security=$(host_source "$host_codename-security")
+  [ -n "$security" ] || security=$(one_line_source "$host_codename-security")
   mkdir -p "$private/lists/partial" "$private/archives/partial"
   {
     for suite in "$codename" "$codename-updates" "$codename-backports"; do source_line "$origin" "$suite"; done
@@ -72,7 +76,8 @@ source_line() {
   printf 'deb [signed-by=%s] %s %s main\n' "$key" "$uri" "$2"
 }
 
-# apt-get or apt-cache on the private list; knows what the host has installed, changes nothing of the host.
+# apt-get or apt-cache on the private list; knows what the host has installed (of another release: nothing, so that
+# everything is downloaded that it needs), changes nothing of the host.
 private_apt() {
   program=$1
   shift
@@ -80,7 +85,7 @@ private_apt() {
     -o Dir::State::Lists="$private/lists" -o Dir::Cache::Archives="$private/archives" \
     -o Dir::Cache::pkgcache="$private/pkgcache.bin" -o Dir::Cache::srcpkgcache="$private/srcpkgcache.bin" \
     -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Update::Post-Invoke="" \
-    -o Debug::NoLocking=true "$@"
+    -o Debug::NoLocking=true ${other_release:+-o Dir::State::status=/dev/null} "$@"
 }
 
 refresh_private_lists() {
@@ -91,42 +96,62 @@ refresh_private_lists() {
   private_lists_fresh=1
 }
 
-# The major version of the QEMU binary $1, run with the library path $2; 0 when it does not run.
-qemu_major() {
-  version=$(LD_LIBRARY_PATH=${2:-} "$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p')
-  printf '%s' "${version:-0}"
+# Whether $1 is a QEMU of at least the version $2.
+is_qemu_from() {
+  found=$("$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+  [ -n "$found" ] && [ "$(printf '%s\n%s\n' "$2" "$found" | sort -V | head -n 1)" = "$2" ]
 }
 
-# Sets qemu_binary, qemu_firmware and qemu_libraries (empty for a QEMU of the host).
+# Sets qemu_binary, and qemu_firmware: its folder. Beside the binary are qemu-img and qemu-storage-daemon.
 ensure_qemu() {
-  host_qemu=$(command -v qemu-system-x86_64 || true)
-  if [ -n "$host_qemu" ] && [ "$(qemu_major "$host_qemu")" -ge "$qemu_floor" ]; then
-    qemu_binary=$host_qemu qemu_firmware=/usr/share/qemu qemu_libraries=
+  qemu_binary=$(command -v qemu-system-x86_64 || true) qemu_firmware=/usr/share/qemu
+  [ -z "$qemu_binary" ] || ! is_qemu_from "$qemu_binary" "$qemu_floor" || return 0
+  if ! on_debian && [ -n "$qemu_binary" ]; then
+    say "the host's QEMU ${found:-} is older than $qemu_floor, which mends faults in copying disks; better update it"
     return 0
   fi
-  qemu_binary=$cache/qemu/usr/bin/qemu-system-x86_64
-  qemu_firmware=$cache/qemu/usr/share/qemu
-  qemu_libraries=$cache/qemu/usr/lib/x86_64-linux-gnu:$cache/qemu/lib/x86_64-linux-gnu
-  [ "$(qemu_major "$qemu_binary" "$qemu_libraries")" -lt "$qemu_floor" ] || return 0
-  say "unpacking QEMU $qemu_floor from Debian's backports into .cache/qemu"
-  download_from_backports "QEMU $qemu_floor" qemu-system-x86 qemu-system-common qemu-system-data
-  unpack_archives qemu link_firmware
-  [ "$(qemu_major "$qemu_binary" "$qemu_libraries")" -ge "$qemu_floor" ] || {
-    LD_LIBRARY_PATH=$qemu_libraries ldd "$qemu_binary" 2>&1 | grep 'not found' >&2
-    stop_with "The unpacked $qemu_binary does not run as QEMU $qemu_floor." \
-      "Install the libraries named above, or QEMU $qemu_floor or newer."
-  }
+  qemu_binary=$cache/qemu/bin/qemu-system-x86_64 qemu_firmware=$cache/qemu/usr/share/qemu
+  ! is_qemu_from "$qemu_binary" "$qemu_floor" || return 0
+  say "unpacking QEMU $qemu_floor of Debian $qemu_release, with its libraries, into .cache/qemu (39 MB)"
+  (
+    private=$cache/apt-$qemu_release other_release=$qemu_release private_lists_fresh=''
+    download_from '' "QEMU $qemu_floor" qemu-system-x86 qemu-utils
+    unpack_archives qemu finish_qemu
+    rm -rf "$private"
+  ) || exit 1
+  is_qemu_from "$qemu_binary" "$qemu_floor" || stop_with "The unpacked $qemu_binary does not run as QEMU $qemu_floor." \
+    "Install QEMU $qemu_floor or newer."
 }
 
-# The packages $2... and exactly the libraries this host lacks, into the private archives; $1 says what they are.
-download_from_backports() {
-  wanted=$1
-  shift
+# The programs of another release need its own loader and libraries. The loader gets the name of the program that it
+# runs, because that is the name of the process. $1 is the root of the unpacked packages, which may be moved.
+finish_qemu() {
+  link_firmware "$1"
+  rm -rf "$1"/usr/share/doc "$1"/usr/share/man "$1"/usr/share/locale
+  mkdir "$1/bin" "$1/usr/loader"
+  for program in qemu-system-x86_64 qemu-img qemu-storage-daemon; do
+    ln "$1/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" "$1/usr/loader/$program"
+    cat > "$1/bin/$program" <<'X'
+#!/bin/sh
+root=${0%/*}/../usr
+exec "$root/loader/${0##*/}" --library-path "$root/lib/x86_64-linux-gnu" "$root/bin/${0##*/}" "$@"
+X
+    chmod 755 "$1/bin/$program"
+  done
+}
+
+download_from_backports() { download_from -backports "$@"; }
+
+# The packages $3... and exactly what they need and this host lacks, into the private archives, from this release with
+# the suffix $1; $2 says what they are.
+download_from() {
+  suffix=$1 wanted=$2
+  shift 2
   refresh_private_lists
   rm -f "$private"/archives/*.deb
-  private_apt apt-get install -y --download-only --no-install-recommends -t "$codename-backports" "$@" >&2 \
-    || stop_with "apt could not download $wanted from $codename-backports (messages above)." \
-      "Check that the mirror in /etc/apt carries $codename-backports, or install $wanted yourself."
+  private_apt apt-get install -y --download-only --no-install-recommends -t "$codename$suffix" "$@" >&2 \
+    || stop_with "apt could not download $wanted from $codename$suffix (messages above)." \
+      "Check that the mirror in /etc/apt carries $codename$suffix, or install $wanted yourself."
 }
 
 # The major version of the Valkey binary $1, run with the library path $2; 0 when it does not run.
@@ -153,6 +178,16 @@ ensure_valkey() {
     stop_with "The unpacked $valkey_binary does not run as Valkey $valkey_floor." \
       "Install the libraries named above, or Valkey $valkey_floor or newer."
   }
+}
+
+# .cache/cloud-init: Debian's cloud-init, and a reader of ISO 9660, for the test of seed disks (2 MB). Elsewhere than on
+# Debian there is none, and the test says so.
+ensure_cloud_init() {
+  on_debian || return 0
+  [ ! -s "$cache/cloud-init/usr/bin/cloud-init" ] || return 0
+  say "unpacking Debian's cloud-init, for a test, into .cache/cloud-init"
+  download_from '' cloud-init cloud-init python3-pycdlib
+  unpack_archives cloud-init
 }
 
 # .cache/guest-kernel/boot/vmlinuz-* and lib/modules: the kernel that guests boot.

@@ -93,6 +93,10 @@ export class SimulatedNetwork {
     });
   }
 
+  isBlocked(from: string, to: string): boolean {
+    return this.blocked.has(`${from}>${to}`);
+  }
+
   unblock(from: string, to: string): void {
     this.blocked.delete(`${from}>${to}`);
   }

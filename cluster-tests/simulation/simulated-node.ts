@@ -64,6 +64,8 @@ export interface NodeParts {
   /** Called when this node has been granted the shard of a host and has loaded it. */
   readonly onHostShard?: (grant: ShardGrant, node: Pick<SimulatedNode, 'host' | 'process' | 'reader'>) => void;
   readonly onNode?: (event: NodeEvent, host: Host) => void;
+  /** A beat of the node has reached the store. It was sent so many ms ago. */
+  readonly onBeat?: (agoMs: number) => void;
   /** Called when the node begins to hand shards over. */
   readonly onHandover?: (shards: readonly ShardId[]) => void;
   /** Called when a new era of the store has begun. */
@@ -161,6 +163,7 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
       return host.retire(shards);
     },
     onNode: (event) => parts.onNode?.(event, host),
+    onBeat: (agoMs) => parts.onBeat?.(agoMs),
     onEra: () => parts.onEra?.(),
     onHostFenced: async (had) => {
       if (had === 'served') process.kill();

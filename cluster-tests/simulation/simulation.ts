@@ -23,7 +23,7 @@ import { VirtualTime } from './virtual-time.ts';
 const startAgainMs = 1_000;
 
 /** What a scenario decides about a node: everything but its simulated parts. */
-export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onHostShard' | 'onHostFenced'> & {
+export type NodePlan = Pick<NodeParts, 'role' | 'registry' | 'onNode' | 'onBeat' | 'onHostShard' | 'onHostFenced'> & {
   readonly name: string;
   readonly limits?: Partial<HostLimits>;
   /** On a store rollback the node begins a new era. Otherwise its process ends, and the next one does not notice. */
@@ -193,6 +193,7 @@ export class Simulation {
         },
         ...(plan.outlivesRollback === true ? { files: this.filesOf(plan.name) } : {}),
         ...(plan.onNode === undefined ? {} : { onNode: plan.onNode }),
+        ...(plan.onBeat === undefined ? {} : { onBeat: plan.onBeat }),
         onEra: () => this.reach('a new era'),
         ...(plan.onHostShard === undefined ? {} : { onHostShard: plan.onHostShard }),
         ...(plan.onHostFenced === undefined ? {} : { onHostFenced: plan.onHostFenced }),
@@ -219,6 +220,12 @@ export class Simulation {
   switchOff(name: string): void {
     this.off.add(name);
     this.processOf(name)?.kill();
+  }
+
+  /** Whether the kernel of one host gets an answer from that of another, whatever their processes do. */
+  echoes(from: string, to: string): boolean {
+    const { network, off } = this;
+    return !off.has(from) && !off.has(to) && !network.isBlocked(from, to) && !network.isBlocked(to, from);
   }
 
   switchOn(name: string): void {

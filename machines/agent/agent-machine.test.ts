@@ -1,4 +1,4 @@
-/** Decisions of an agent: every result of its two effects, a new boot at any time, deadlines. */
+/** Decisions of an agent: every result of its effects, a new boot at any time, deadlines. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
@@ -14,6 +14,7 @@ const held: AgentContext = {
   sweep: null,
   era: 1,
   kept: [],
+  released: false,
   conditions: [],
   tries: 0,
   failure: null,
@@ -22,7 +23,15 @@ const boot = { type: 'agent.boot', boot: 'b2', host: 'w1' };
 const found = { type: 'inventory.read.done', runs: [], ports: [], vnis: [], kept: ['ns/tap'] };
 const heard = { type: 'inventory.received', era: 2 };
 const error = { code: 'x', message: 'x', retryable: false };
-const none = { removed: [], removedCount: 0, failed: [], failedCount: 0, diskMib: 1_000, diskFreeMib: 50 };
+const none = {
+  removed: [],
+  removedCount: 0,
+  failed: [],
+  failedCount: 0,
+  diskMib: 1_000,
+  diskFreeMib: 50,
+  freed: [] as string[],
+};
 const sweptWith = (used: number) => ({
   type: 'host.sweep.done',
   ...none,
@@ -42,6 +51,15 @@ const report = {
   peerUrl: 'x',
 };
 
+const stray = {
+  port: 'port/t/p',
+  runEpoch: 2,
+  vpc: 'vpc/t/main',
+  network: 'network/t/n',
+  address: '10.0.0.5',
+  pairs: [],
+};
+
 const rows: readonly Row[] = [
   { in: 'born', on: boot, to: 'observing.looking', asks: ['host.observe'] },
   {
@@ -59,7 +77,7 @@ const rows: readonly Row[] = [
     in: 'announcing',
     on: { type: 'host.admitted', index: 1, boot: 'b1' },
     to: 'serving.sweeping',
-    asks: ['host.sweep'],
+    asks: ['bindings.watch', 'host.sweep'],
   },
   { in: 'announcing', on: { type: 'host.admitted', index: 1, boot: 'b0' }, to: 'announcing', asks: [] },
   { in: 'announcing', on: 'announceDeadline', to: 'announcing', asks: ['host.announce > host'] },
@@ -72,6 +90,27 @@ const rows: readonly Row[] = [
   { in: 'serving.resting', on: { type: 'host.admitted', index: 2, boot: 'b1' }, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: swept, to: 'serving.resting', asks: [] },
   { in: 'serving.resting', on: boot, to: 'observing.looking', asks: ['host.observe'] },
+  // What is left of a lost port goes at once, with what the sweep finds of it.
+  ...['serving.resting', 'serving.sweeping'].flatMap((state): Row[] => [
+    {
+      in: state,
+      on: { type: 'bindings.watch.done', found: [stray, { ...stray, port: 'port/t/q' }] },
+      to: 'serving.sweeping',
+      asks: ['binding.confirm > port', 'binding.confirm > port', 'bindings.watch', 'host.sweep'],
+    },
+    {
+      in: state,
+      on: { type: 'bindings.watch.failed', error },
+      to: 'serving.sweeping',
+      asks: ['bindings.watch', 'host.sweep'],
+    },
+    {
+      in: state,
+      on: { type: 'bindings.watch.unknown', error },
+      to: 'serving.sweeping',
+      asks: ['bindings.watch', 'host.sweep'],
+    },
+  ]),
   // In a new era the inventory is read and sent first; no later sweep removes objects that had no owner then.
   { in: 'serving.resting', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
   { in: 'born', on: boot, era: 2, to: 'reading.looking', asks: ['inventory.read'] },
@@ -105,7 +144,31 @@ test('found objects are exempt from sweeps, and the inventory is repeated until 
   assert.is(known.context['era'], 2);
   const kept = { ...held, kept: ['ns/tap'] };
   const again = decided(agentMachine, kept, { in: 'serving.resting', on: 'sweepInterval', to: '' });
-  assert.equal(again.asked[0]?.params, { kept: ['ns/tap'] });
+  assert.equal(again.asked[0]?.params, { kept: ['ns/tap'], released: false });
+});
+
+test('once the barrier is released, a sweep begins at once, and what it frees is kept no more', () => {
+  const second = { ...held, era: 2, kept: ['ns/tap', 'ns/used'] };
+  const release = { ...heard, released: true };
+  const after = (on: object, context = second) =>
+    decided(agentMachine, context, { in: 'serving.resting', on: on as Row['on'], era: 2, to: '' });
+  const params = { kept: second.kept, released: true };
+  assert.equal(after(release).asked.find(({ type }) => type === 'host.sweep')?.params, params);
+  assert.equal(after(heard).asked, [], 'only received');
+  assert.equal(after({ ...release, era: 1 }).asked, [], 'of an earlier era');
+  const early = decided(agentMachine, second, { in: 'announcing', on: release, era: 2, to: '' });
+  assert.is(early.context['released'], true);
+  const first = decided(agentMachine, held, { in: 'reading.reporting', on: release, era: 2, to: '' });
+  assert.equal([first.context['released'], first.context['era']], [true, 2]);
+  const again = decided(
+    agentMachine,
+    { ...second, released: true },
+    { in: 'reading.looking', on: found, era: 3, to: '' },
+  );
+  assert.is(again.context['released'], false, 'a new era has a barrier of its own');
+  const on = { ...sweptWith(100), freed: ['ns/tap'] };
+  const freed = decided(agentMachine, second, { in: 'serving.sweeping', on, era: 2, to: '' });
+  assert.equal(freed.context['kept'], ['ns/used']);
 });
 
 test('decisions', () => {
@@ -121,6 +184,13 @@ test('a disk that becomes low, or has space again, is announced; other changes o
     { in: 'serving.sweeping', with: { report: full }, on: swept, to: 'observing.looking', asks: ['host.observe'] },
   ];
   assert.equal(disagreements(agentMachine, held, disks), []);
+});
+
+test('the port is told the host and what was found', () => {
+  const on = { type: 'bindings.watch.done', found: [stray] };
+  const { asked } = decided(agentMachine, { ...held, index: 3 }, { in: 'serving.resting', on, to: '' });
+  const event = { type: 'binding.confirm', host: 'w1', hostIndex: 3, found: stray };
+  assert.equal(asked[0]?.params, { to: 'port/t/p', event });
 });
 
 test('when fenced, it does nothing until its worker boots again', () => {

@@ -3,10 +3,11 @@
  * Each boot of the worker process restarts it; objects made during earlier boots are kept for their owners.
  */
 import { assertEvent, assign, setup } from 'xstate';
+import { bindingConfirm } from '../binding/binding-protocol.ts';
 import { inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAnnounce } from '../host/host-protocol.ts';
 import { isDiskLow, type HostReport } from '../host/host-report.ts';
-import { withCondition, type Condition, type ConditionParams } from '../values/declared.ts';
+import { withCondition, type Condition, type ConditionParams } from '../values/conditions.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, hostId, partsOfId } from '../values/identifiers.ts';
 import { effectActions } from '../values/kind.ts';
@@ -26,6 +27,8 @@ export interface AgentContext {
   readonly era: number;
   /** Names of objects that the inventory found without an owner in the store: no sweep removes them. */
   readonly kept: readonly string[];
+  /** The barrier of that era was released: sweeps free those of them that nobody uses. */
+  readonly released: boolean;
   readonly conditions: readonly Condition[];
   readonly tries: number;
   readonly failure: Failure | null;
@@ -51,6 +54,17 @@ const reportInventory = ({ context, event }: At): readonly Asked[] => {
   return [send(clusterId, inventoryReport({ host: context.host, era: eraOf(event), runs, ports, vnis }))];
 };
 
+/** The barrier of the present era has been released. */
+const isRelease = (event: At['event']): boolean =>
+  event.type === 'inventory.received' && event.era === eraOf(event) && event.released === true;
+
+/** What was read may be outdated by now: the port decides. */
+const askPorts = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'bindings.watch.done');
+  const { host, index } = context;
+  return event.found.map((found) => send(found.port, bindingConfirm({ host, hostIndex: index, found })));
+};
+
 export const agentMachine = setup({
   types: { context: {} as AgentContext, events: {} as AgentEvent, input: {} as { id: string }, tags: {} as 'steady' },
   actions: {
@@ -71,23 +85,27 @@ export const agentMachine = setup({
     }),
     noteSweep: assign(({ context, event }) => {
       assertEvent(event, 'host.sweep.done');
-      const { removed, removedCount, failed, failedCount, descriptors, meta } = event;
+      const { removed, removedCount, failed, failedCount, freed, descriptors, meta } = event;
+      const kept = context.kept.filter((name) => !freed.includes(name));
       const conditions = withCondition(context.conditions, descriptorsFree(descriptors), meta.at);
-      return { sweep: { removed, removedCount, failed, failedCount, at: meta.at }, conditions, failure: null };
+      return { sweep: { removed, removedCount, failed, failedCount, at: meta.at }, conditions, kept, failure: null };
     }),
     noteFailure: assign(({ context, event }) =>
       'error' in event ? { failure: failureOf(event.error), tries: context.tries + 1 } : {},
     ),
     noteInventory: assign(({ event }) => {
       assertEvent(event, 'inventory.read.done');
-      return { kept: event.kept, tries: 0, failure: null };
+      return { kept: event.kept, released: false, tries: 0, failure: null };
     }),
-    noteEra: assign(({ event }) => ({ era: eraOf(event) })),
+    noteEra: assign(({ event }) => ({ era: eraOf(event), released: isRelease(event) })),
+    noteReleased: assign({ released: true }),
     tellHost: tell(announce),
     reportInventory: tell(reportInventory),
+    askPorts: tell(askPorts),
   },
   guards: {
     isThisEra: ({ event }) => event.type === 'inventory.received' && event.era === eraOf(event),
+    isReleased: ({ context, event }) => isRelease(event) && context.era === eraOf(event),
     isNewEra: ({ context, event }) => eraOf(event) > context.era,
     /** The disk has become low, or has space again: the cluster must know it. */
     diskChanged: ({ context, event }) =>
@@ -115,6 +133,7 @@ export const agentMachine = setup({
     sweep: null,
     era: 1,
     kept: [],
+    released: false,
     conditions: [],
     tries: 0,
     failure: null,
@@ -126,6 +145,7 @@ export const agentMachine = setup({
       { target: '.observing.looking', reenter: true, actions: 'noteBoot' },
     ],
     'host.gone': { target: '.fenced' },
+    'inventory.received': { guard: 'isReleased', actions: 'noteReleased' },
   },
   states: {
     born: {
@@ -193,13 +213,21 @@ export const agentMachine = setup({
     serving: {
       description:
         'The cluster has admitted the host. Once a minute, objects of this cloud without an owner are removed; when ' +
-        'the disk has become low or has space again, the host is observed and announced again.',
+        'the disk has become low or has space again, the host is observed and announced again. Bindings that their ' +
+        'ports do not have are looked for all the time.',
       initial: 'sweeping',
-      on: { 'host.admitted': { actions: 'noteIndex' } },
+      entry: 'bindings.watch',
+      on: {
+        'host.admitted': { actions: 'noteIndex' },
+        'inventory.received': { guard: 'isReleased', target: 'serving', reenter: true, actions: 'noteReleased' },
+        'bindings.watch.done': { target: 'serving', reenter: true, actions: 'askPorts' },
+        'bindings.watch.failed': { target: 'serving', reenter: true, actions: 'noteFailure' },
+        'bindings.watch.unknown': { target: 'serving', reenter: true, actions: 'noteFailure' },
+      },
       states: {
         sweeping: {
           description: 'Kernel objects, processes and files of this cloud are compared with the actors of this host.',
-          entry: { type: 'host.sweep', params: ({ context }) => ({ kept: context.kept }) },
+          entry: { type: 'host.sweep', params: ({ context: { kept, released } }) => ({ kept, released }) },
           on: {
             'host.sweep.done': [
               { guard: 'diskChanged', target: '#agent.observing', actions: 'noteSweep' },

@@ -1,5 +1,6 @@
 /** Messages and effects of the agent, which the worker process starts at each boot. */
 import { z } from 'zod';
+import { bindingConfirm, foundBindingSchema } from '../binding/binding-protocol.ts';
 import { inventoryReceived, inventoryReport } from '../cluster/cluster-protocol.ts';
 import { hostAdmitted, hostAnnounce } from '../host/host-protocol.ts';
 import { diskUseSchema, hostReportSchema } from '../host/host-report.ts';
@@ -33,7 +34,7 @@ export const agentKind = defineKind({
   takes: [agentBoot, hostAdmitted, inventoryReceived, hostGone],
   startedBy: [agentBoot],
   fromNode: [agentBoot, hostGone],
-  sends: [hostAnnounce, inventoryReport],
+  sends: [hostAnnounce, inventoryReport, bindingConfirm],
   effects: [
     effect<undefined>()('inventory.read', 'Reads the inventory of the host from its kernel and files.', {
       ...hostInventorySchema.shape,
@@ -43,12 +44,21 @@ export const agentKind = defineKind({
     effect<undefined>()('host.observe', 'Reads address, MTU, memory, QEMU version and allowed roots of the host.', {
       facts: hostReportSchema,
     }),
-    effect<{ readonly kept: readonly string[] }>()(
+    effect<{ readonly kept: readonly string[]; readonly released: boolean }>()(
       'host.sweep',
       'Removes objects of this cloud that have no owner in the store; reads the free space of the disk, and counts ' +
         'what the worker has left.',
-      { ...sweepReportSchema.shape, ...diskUseSchema.shape, descriptors: descriptorsSchema },
+      {
+        ...sweepReportSchema.shape,
+        ...diskUseSchema.shape,
+        descriptors: descriptorsSchema,
+        /** Of those kept: taps that nobody uses, which are swept like others from now on. */
+        freed: z.array(z.string()),
+      },
     ),
+    effect<undefined>()('bindings.watch', 'Ends when bindings of the host are found that their ports do not have.', {
+      found: z.array(foundBindingSchema),
+    }),
   ],
 });
 

@@ -74,19 +74,28 @@ export function isRepeated({ context, event }: At): boolean {
   return sameJson(ownSpec(context, event.spec, context.uid), context.spec) && event.direct === context.direct;
 }
 
-/** A request that differs from the last one only in the security groups. */
+/** What the present tap can get: security groups, address pairs, port security, host name, and whether it stands by. */
+const changeable = ({ groups, pairs, portSecurity, hostname, activeHost }: TapSpec): Partial<TapSpec> => ({
+  groups,
+  hostname,
+  activeHost,
+  pairs: pairs ?? [],
+  portSecurity: portSecurity ?? true,
+});
+
+/** A request that differs from the last one only in what the present tap can get. */
 export function isRegrouped({ context, event }: At): boolean {
   if (event.type !== 'binding.ensure' || context.spec === null || event.direct !== context.direct) return false;
-  const { groups } = event.spec;
   const wanted = ownSpec(context, event.spec, context.uid);
-  return !sameJson(groups, context.spec.groups) && sameJson(wanted, { ...context.spec, groups });
+  const [after, before] = [changeable(wanted), changeable(context.spec)];
+  return !sameJson(after, before) && sameJson({ ...wanted, ...after }, { ...context.spec, ...after });
 }
 
 /** As `isRegrouped`, and there is a tap to wire. */
 export const isRegroupedTap = (seen: At): boolean =>
   isRegrouped(seen) && seen.context.tap !== null && !hasLostTap(seen);
 
-/** The present tap gets other groups. */
+/** The present tap gets other groups, pairs, port security or host name, or becomes active, or stands by. */
 export function takeGroups({ context, event }: At): Partial<BindingContext> {
   assertEvent(event, 'binding.ensure');
   return { spec: ownSpec(context, event.spec, context.uid), tries: 0, failure: null };

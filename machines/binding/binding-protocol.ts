@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { failureSchema } from '../values/failures.ts';
 import { hostGone } from '../values/host-gone.ts';
-import { defineKind, effect, message, type EventOf } from '../values/kind.ts';
+import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
 import { tapProofSchema, tapSpecSchema, type TapSpec } from '../values/wiring.ts';
 
 export const bindingEnsure = message(
@@ -19,6 +19,29 @@ export const bindingEnsure = message(
 export const bindingRemove = message('binding.remove', 'The port requests its removal from the host.', {
   runEpoch: z.int(),
 });
+/** A binding as its record in the store shows it. */
+export const foundBindingSchema = z.object({
+  /** Actor id. */
+  port: z.string(),
+  runEpoch: z.int(),
+  /** Actor ids. */
+  vpc: z.string(),
+  network: z.string(),
+  address: z.string(),
+  /** Addresses of its allowed address pairs. */
+  pairs: z.array(z.string()),
+});
+export type FoundBinding = ValueOf<typeof foundBindingSchema>;
+
+export const bindingConfirm = message(
+  'binding.confirm',
+  'The agent of a host asks a port whether it has its binding there; one that it does not have is removed.',
+  {
+    host: z.string(),
+    hostIndex: z.int(),
+    found: foundBindingSchema,
+  },
+);
 export const bindingTapped = message('binding.tapped', 'The tap exists, in state down, ready for QEMU.', {
   host: z.string(),
   runEpoch: z.int(),

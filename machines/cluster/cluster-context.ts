@@ -3,7 +3,7 @@
  * rows.
  */
 import type { HostReport } from '../host/host-report.ts';
-import type { Condition } from '../values/declared.ts';
+import type { Condition } from '../values/conditions.ts';
 import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
 
 export interface HostRecord {
@@ -14,18 +14,24 @@ export interface HostRecord {
   readonly silent: boolean;
   /** Fenced: an operator has confirmed that the host is powered off. */
   readonly fenced: boolean;
+  /** It has been silent for so long that its VMs were told; absent: no. */
+  readonly lost?: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;
   /** Sizes of the volumes whose bytes are on the host, or will be made there: more than it may hold of them. */
   readonly promisedMib: number;
   readonly vms: number;
+  /** Of anti-affinity groups: how many VMs are on the host; absent: none. */
+  readonly groups?: Readonly<Record<string, number>>;
 }
 
-/** Row `reservation/<vm>`. */
+/** Row `reservation/<vm>`; a migration reserves its target in its own name. */
 export interface Reservation {
   readonly host: string;
   readonly cpus: number;
   readonly memoryMib: number;
+  /** Its anti-affinity group; absent: it is in none. */
+  readonly group?: string;
 }
 
 /** Row `promise/<volume>`: room that the volume may fill. */

@@ -13,43 +13,8 @@ import {
 } from './cluster-context.ts';
 import { clusterMachine } from './cluster-machine.ts';
 import { placeImport, placeVm } from './cluster-placement.ts';
+import { held, record, report } from './cluster-rows-for-tests.ts';
 
-const report = (n: number) => ({
-  underlay: `192.0.2.${n}`,
-  underlayMtu: 1600,
-  cpus: 2,
-  memoryMib: 4096,
-  diskMib: 100_000,
-  diskFreeMib: 60_000,
-  qemuVersion: '10',
-  kvm: false,
-  allowedRoots: ['/srv/img'],
-  peerUrl: 'x',
-});
-const record = (n: number, more: Partial<HostRecord> = {}): HostRecord => ({
-  facts: { name: `w${n}`, index: n, underlay: `192.0.2.${n}`, underlayMtu: 1600 },
-  report: report(n),
-  schedulable: true,
-  silent: false,
-  fenced: false,
-  reservedCpus: 0,
-  reservedMib: 0,
-  promisedMib: 0,
-  vms: 0,
-  ...more,
-});
-const held: ClusterContext = {
-  id: 'cluster/system/main',
-  uid: 'U1',
-  name: 'c',
-  hosts: { w1: record(1), w2: record(2) },
-  nextVni: firstVni,
-  unplacedMib: 0,
-  era: 1,
-  recovery: null,
-  store: null,
-  conditions: [],
-};
 const register = (host: string, n: number) => ({
   type: 'host.register',
   host,

@@ -4,14 +4,15 @@
  * VPCs a VNI, no memory is reserved twice, and volumes promise no more than the disks may hold (cluster-room.ts).
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { withCondition } from '../values/declared.ts';
+import { withCondition } from '../values/conditions.ts';
 import { entryOf } from '../values/identifiers.ts';
 import { eraOf, requests } from '../values/requests.ts';
 import { act, tell, type Seen } from '../values/telling.ts';
 import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord } from './cluster-context.ts';
 import * as messages from './cluster-messages.ts';
-import { counted } from './cluster-placement.ts';
+import { counted, reservationOf } from './cluster-placement.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
+import { noteLost, tellFound, tellLost, withPresence } from './cluster-loss.ts';
 import * as recovery from './cluster-recovery.ts';
 import * as room from './cluster-room.ts';
 import { wakeWaiting } from './cluster-waiting.ts';
@@ -33,8 +34,10 @@ function withHost(seen: At): Partial<ClusterContext> {
     schedulable: event.schedulable,
     silent: event.silent,
     fenced: event.fenced,
+    lost: event.silent && entryOf(context.hosts, event.host)?.lost === true,
   };
-  return { hosts: { ...context.hosts, [event.host]: record } };
+  const hosts = { ...context.hosts, [event.host]: record };
+  return { hosts, conditions: withPresence({ ...context, hosts }, event.meta.at) };
 }
 
 function withStore({ context, event }: At): Partial<ClusterContext> {
@@ -56,7 +59,7 @@ function withReservation(seen: At): Partial<ClusterContext> {
   const placing = messages.placingFor(seen);
   if ('error' in placing) return {};
   const hosts = counted(context.hosts, messages.heldBy(event), -1);
-  const held = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
+  const held = reservationOf(event, placing.host.name);
   const reserved = { ...context, hosts: counted(hosts, held, 1) };
   return room.withPlaced(reserved, event, placing.host.name);
 }
@@ -64,6 +67,14 @@ function withReservation(seen: At): Partial<ClusterContext> {
 function withoutReservation({ context, event }: At): Partial<ClusterContext> {
   assertEvent(event, 'place.release');
   return { hosts: counted(context.hosts, messages.heldBy(event), -1) };
+}
+
+/** What the VM had is free; what its migration had counts for the VM from now on. */
+function withTransferred(seen: At): Partial<ClusterContext> {
+  const { context, event } = seen;
+  assertEvent(event, 'place.transfer');
+  const isNew = messages.transferred(seen) !== undefined;
+  return isNew ? { hosts: counted(context.hosts, messages.heldBy(event), -1) } : {};
 }
 
 /**
@@ -83,14 +94,21 @@ const newEra = { guard: 'isNewEra', target: '#cluster.recovering', actions: 'beg
 /** Events that are also handled before recovery has ended: they allocate nothing. */
 const always = {
   'store.memory': { actions: 'noteStore' },
-  'host.register': { actions: ['tellAdmission', 'admitHost'] },
+  'host.register': { actions: ['tellAdmission', 'tellFound', 'admitHost'] },
+  'host.lost': { actions: ['tellLost', 'noteLost'] },
   'host.resolve': { actions: 'tellHost' },
+  'occupants.ask': { actions: 'tellOccupants' },
   'vni.release': { actions: 'dropVni' },
   'place.release': { actions: ['dropReservation', 'unreserve'] },
+  'place.transfer': { actions: ['transferReservation', 'freeTransferred'] },
   'room.claim': { actions: ['tellRoom', 'promiseRoom'] },
   'room.release': { actions: ['dropPromise', 'forgetPromise'] },
 } as const;
-const recovered = { guard: 'allHeard', target: '#cluster.open', actions: ['endRecovery', 'wakeWaiting'] } as const;
+const recovered = {
+  guard: 'allHeard',
+  target: '#cluster.open',
+  actions: ['endRecovery', 'tellReleased', 'wakeWaiting'],
+} as const;
 
 export const clusterMachine = setup({
   types: {
@@ -109,6 +127,10 @@ export const clusterMachine = setup({
     admitHost: assign(withHost),
     tellAdmission: tell(messages.tellAdmission),
     tellHost: tell(messages.tellHost),
+    tellLost: tell(tellLost),
+    noteLost: assign(noteLost),
+    tellFound: tell(tellFound),
+    tellOccupants: tell(messages.tellOccupants),
     tellVni: tell(messages.tellVni),
     passVni: assign(nextVni),
     dropVni: tell(messages.dropVni),
@@ -116,6 +138,8 @@ export const clusterMachine = setup({
     reserve: assign(withReservation),
     dropReservation: tell(messages.dropReservation),
     unreserve: assign(withoutReservation),
+    transferReservation: tell(messages.transfer),
+    freeTransferred: assign(withTransferred),
     tellRoom: tell(room.tellRoom),
     promiseRoom: assign(room.promised),
     dropPromise: tell(room.dropPromise),
@@ -124,6 +148,7 @@ export const clusterMachine = setup({
     beginRecovery: assign(recovery.begin),
     takeInventory: act(recovery.takeInventory),
     endRecovery: assign(recovery.end),
+    tellReleased: tell(recovery.tellReleased),
     refusePlacing: tell(recovery.refusePlacing),
     refuseImport: tell(recovery.refuseImport),
     refuseStrange: tell(recovery.refuseStrange),
@@ -171,8 +196,9 @@ export const clusterMachine = setup({
       tags: 'steady',
       on: {
         ...always,
-        'host.register': { actions: ['tellAdmission', 'admitHost', 'wakeWaiting'] },
+        'host.register': { actions: ['tellAdmission', 'tellFound', 'admitHost', 'wakeWaiting'] },
         'place.release': { actions: ['dropReservation', 'unreserve', 'wakeWaiting'] },
+        'place.transfer': { actions: ['transferReservation', 'freeTransferred', 'wakeWaiting'] },
         'room.release': { actions: ['dropPromise', 'forgetPromise', 'wakeWaiting'] },
         // Every controller sends this at its start and when an era begins; the first name is kept.
         'cluster.open': [newEra, {}],
@@ -202,7 +228,7 @@ export const clusterMachine = setup({
         place: { actions: 'refusePlacing' },
         'import.place': { actions: 'refuseImport' },
         'inventory.report': { guard: 'isPresent', actions: 'takeInventory' },
-        'cluster.release-barrier': { target: 'open', actions: ['endRecovery', 'wakeWaiting'] },
+        'cluster.release-barrier': { target: 'open', actions: ['endRecovery', 'tellReleased', 'wakeWaiting'] },
         // Requesters repeat these.
         'vni.allocate': {},
         'era.ask': {},

@@ -1,10 +1,10 @@
 /** Answers of the cluster actor: pure functions of context and event, computed before the context changes. */
 import { assertEvent } from 'xstate';
-import { entryOf } from '../values/identifiers.ts';
+import { entryOf, partsOfId } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
-import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
+import { putRow, removeRow, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
-import { placeImport, placeVm, type Placing } from './cluster-placement.ts';
+import { placeImport, placeVm, reservationOf, type Placing } from './cluster-placement.ts';
 import { promisesOf, putPromises } from './cluster-room.ts';
 import {
   hostMissing,
@@ -14,6 +14,7 @@ import {
   importPlaced,
   importRefused,
   placed,
+  occupants,
   vniAllocated,
   type ClusterEvent,
 } from './cluster-protocol.ts';
@@ -36,10 +37,9 @@ export function tellPlacing(seen: At): readonly Asked[] {
   assertEvent(event, 'place');
   const placing = placingFor(seen);
   if ('error' in placing) return refuseAndWait(event, placing.error, placing.reasons, heldBy(event));
-  const reservation: Reservation = { host: placing.host.name, cpus: event.cpus, memoryMib: event.memoryMib };
   return [
     ...forgetWaiting(event),
-    putRow('reservation', event.vm, reservation),
+    putRow('reservation', event.vm, reservationOf(event, placing.host.name)),
     ...putPromises(event, placing.host.name),
     send(sender(event), placed({ vm: event.vm, host: placing.host, era: eraOf(event) })),
   ];
@@ -48,6 +48,20 @@ export function tellPlacing(seen: At): readonly Asked[] {
 export function dropReservation({ event }: At): readonly Asked[] {
   assertEvent(event, 'place.release');
   return [...forgetWaiting(event), ...(heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)])];
+}
+
+/** What a migration has reserved; undefined when the transfer was done before. */
+export function transferred({ event }: At): Reservation | undefined {
+  assertEvent(event, 'place.transfer');
+  return row(event, 'reservation', event.migration);
+}
+
+export function transfer(seen: At): readonly Asked[] {
+  const { event } = seen;
+  assertEvent(event, 'place.transfer');
+  const reservation = transferred(seen);
+  if (reservation === undefined) return [];
+  return [removeRow('reservation', event.migration), putRow('reservation', event.vm, reservation)];
 }
 
 export function tellImport({ context, event }: At): readonly Asked[] {
@@ -60,6 +74,18 @@ export function tellImport({ context, event }: At): readonly Asked[] {
       'error' in placing ? importRefused({ image, error: placing.error }) : importPlaced({ image, host: placing.host }),
     ),
   ];
+}
+
+/** What is on a host by its reservations: a VM has its own until all of it has left. */
+export function tellOccupants({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'occupants.ask');
+  const { host } = event;
+  const there = Object.entries(rows<Reservation>(event, 'reservation'))
+    .filter(([, one]) => one.host === host)
+    .map(([id]) => id);
+  const vms = there.filter((id) => partsOfId(id).kind === 'vm').toSorted();
+  const open = entryOf(context.hosts, host)?.schedulable === true;
+  return [send(sender(event), occupants({ host, vms, arriving: there.length - vms.length, open }))];
 }
 
 export function tellHost({ context, event }: At): readonly Asked[] {

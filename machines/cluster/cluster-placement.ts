@@ -1,6 +1,7 @@
 /**
- * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. The host with the
- * most free memory wins, then processors, then name. Memory is never overcommitted; processors and disks may be.
+ * Placement of VMs and imports: pure, deterministic, with a reason for every host that is refused. Filters refuse
+ * hosts; weights choose among the rest: the fewest VMs of the anti-affinity group, then the most free memory, then
+ * processors, then the name. Memory is never overcommitted; processors and disks may be.
  *
  * The reasons name hosts, what is free on them and where images may lie: they are for operators, who read them in the
  * history. The message of the refusal is for the tenant, too, and says only what kinds of reason there were.
@@ -63,14 +64,26 @@ export function counted(
     reservedCpus: record.reservedCpus + sign * held.cpus,
     reservedMib: record.reservedMib + sign * held.memoryMib,
     vms: record.vms + sign,
+    ...countedGroup(record, held.group, sign),
   };
   return { ...hosts, [held.host]: changed };
 }
 
-function without(record: HostRecord, held: Reservation | undefined): HostRecord {
-  if (held === undefined || held.host !== record.facts.name) return record;
-  return { ...record, reservedCpus: record.reservedCpus - held.cpus, reservedMib: record.reservedMib - held.memoryMib };
+/** The groups of a host with one VM more or less; those without a VM are left out. */
+function countedGroup(
+  { groups = {} }: HostRecord,
+  group: string | undefined,
+  sign: 1 | -1,
+): Pick<HostRecord, 'groups'> {
+  if (group === undefined) return {};
+  const count = (entryOf(groups, group) ?? 0) + sign;
+  const others = Object.entries(groups).filter(([name]) => name !== group);
+  return { groups: Object.fromEntries(count > 0 ? [...others, [group, count] as const] : others) };
 }
+
+/** The hosts as they are without what the asker has already. */
+const without = (hosts: ClusterContext['hosts'], held: Reservation | undefined): readonly HostRecord[] =>
+  Object.values(counted(hosts, held, -1));
 
 interface Why {
   /** For operators, after the name of the host. */
@@ -81,41 +94,82 @@ interface Why {
 
 const plain = (reason: string): Why => ({ reason, kind: reason });
 
-function whyNot(
-  record: HostRecord,
-  request: PlaceRequest,
-  held: Reservation | undefined,
-  promises: RoomPromises,
-): Why | undefined {
-  const { report, facts } = record;
-  if (request.host !== null && request.host !== facts.name) return plain(`is not the requested host ${request.host}`);
-  const far = request.volumes.find(({ host }) => host !== null && host !== facts.name);
-  if (far !== undefined)
+/** What is asked for, and what the asker has already. */
+interface Search {
+  readonly request: PlaceRequest;
+  readonly held: Reservation | undefined;
+  readonly promises: RoomPromises;
+}
+
+/** A host that no filter refuses fits. The first reason counts. */
+type Filter = (record: HostRecord, search: Search) => Why | undefined;
+
+const filters: readonly Filter[] = [
+  ({ facts }, { request: { host } }) =>
+    host === null || host === facts.name ? undefined : plain(`is not the requested host ${host}`),
+  ({ facts }, { request: { avoid = [] } }) => (avoid.includes(facts.name) ? plain('is the host to leave') : undefined),
+  ({ facts }, { request: { volumes } }) => {
+    const far = volumes.find(({ host }) => host !== null && host !== facts.name);
+    if (far === undefined) return undefined;
     return { reason: `does not have the volume that is on ${far.host}`, kind: 'does not have all volumes of the VM' };
-  if (record.fenced) return plain('was fenced');
-  if (record.silent) return plain('is silent');
-  if (!record.schedulable && held?.host !== facts.name) return plain('is cordoned');
-  if (report.qemuVersion === null) return plain('has no usable QEMU');
-  const freeMib = report.memoryMib - hostReserveMib - record.reservedMib;
-  const { memoryMib, cpus } = request;
-  if (freeMib < memoryMib) {
-    const reason = `has ${Math.max(0, freeMib)} MiB of memory free, ${memoryMib} MiB are needed`;
+  },
+  ({ fenced }) => (fenced ? plain('was fenced') : undefined),
+  ({ silent }) => (silent ? plain('is silent') : undefined),
+  ({ schedulable, facts }, { held }) => (schedulable || held?.host === facts.name ? undefined : plain('is cordoned')),
+  ({ report }) => (report.qemuVersion === null ? plain('has no usable QEMU') : undefined),
+  (record, { request: { antiAffinity } }) => {
+    const neighbours = neighboursOn(record, antiAffinity?.group);
+    if (antiAffinity?.isHard !== true || neighbours === 0) return undefined;
+    const kind = 'has another VM of the anti-affinity group';
+    return { reason: `has ${neighbours} of the anti-affinity group ${antiAffinity.group}`, kind };
+  },
+  ({ report, reservedMib }, { request: { memoryMib } }) => {
+    const free = report.memoryMib - hostReserveMib - reservedMib;
+    if (free >= memoryMib) return undefined;
+    const reason = `has ${Math.max(0, free)} MiB of memory free, ${memoryMib} MiB are needed`;
     return { reason, kind: `has less than ${memoryMib} MiB of memory free` };
-  }
-  const freeCpus = report.cpus * cpuShares - record.reservedCpus;
-  if (freeCpus < cpus) {
-    const reason = `has ${freeCpus} virtual processors free, ${cpus} are needed`;
+  },
+  ({ report, reservedCpus }, { request: { cpus } }) => {
+    const free = report.cpus * cpuShares - reservedCpus;
+    if (free >= cpus) return undefined;
+    const reason = `has ${free} virtual processors free, ${cpus} are needed`;
     return { reason, kind: `has less than ${cpus} virtual processors free` };
+  },
+  (record, { request, promises }) => {
+    const room = whyNoRoom(record, request, promises);
+    return room === undefined ? undefined : plain(room);
+  },
+];
+
+function whyNot(record: HostRecord, search: Search): Why | undefined {
+  for (const refuses of filters) {
+    const why = refuses(record, search);
+    if (why !== undefined) return why;
   }
-  const room = whyNoRoom(record, request, promises);
-  return room === undefined ? undefined : plain(room);
+  return undefined;
 }
 
-const freeMib = (record: HostRecord): number => record.report.memoryMib - record.reservedMib;
+const neighboursOn = ({ groups = {} }: HostRecord, group: string | undefined): number =>
+  group === undefined ? 0 : (entryOf(groups, group) ?? 0);
 
-function emptier(a: HostRecord, b: HostRecord): number {
-  return freeMib(b) - freeMib(a) || a.reservedCpus - b.reservedCpus || (a.facts.name < b.facts.name ? -1 : 1);
-}
+/** Of two hosts that fit the one with the lower weight is taken; a later weight decides when the earlier are equal. */
+type Weight = (record: HostRecord, search: Search) => number;
+
+const weights: readonly Weight[] = [
+  (record, { request: { antiAffinity } }) => neighboursOn(record, antiAffinity?.group),
+  ({ report, reservedMib }) => reservedMib - report.memoryMib,
+  ({ reservedCpus }) => reservedCpus,
+];
+
+const better =
+  (search: Search) =>
+  (a: HostRecord, b: HostRecord): number => {
+    for (const weigh of weights) {
+      const difference = weigh(a, search) - weigh(b, search);
+      if (difference !== 0) return difference;
+    }
+    return a.facts.name < b.facts.name ? -1 : 1;
+  };
 
 /**
  * A VM keeps its host while that host fits. A silent host blocks placement elsewhere, because the VM may still run
@@ -132,16 +186,17 @@ export function placeVm(
     const message = `${request.vm} may still run on its host, which is silent; an operator brings it back or fences it`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
-  const records = Object.values(hosts).map((record) => without(record, held));
-  const judged = records.map((record) => ({ record, why: whyNot(record, request, held, promises) }));
+  const search: Search = { request, held, promises };
+  const judged = without(hosts, held).map((record) => ({ record, why: whyNot(record, search) }));
   const fitting = judged.filter(({ why }) => why === undefined).map(({ record }) => record);
-  const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(emptier)[0];
+  const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(better(search))[0];
   if (best !== undefined) return { host: best.facts };
   return refusal('no_host', `no host can take ${request.vm}: ${spoken(judged)}`, true, reasonsOf(judged));
 }
 
 /**
- * The requested host, or the first by name, whose allowed roots contain the path. Its worker checks the file itself.
+ * The requested host, or the first by name, whose allowed roots contain the path; its worker checks the file itself.
+ * For bytes that come over a network: the requested host, or the one with the most free disk.
  */
 export function placeImport(hosts: ClusterContext['hosts'], request: ImportRequest): Placing {
   if (request.host !== null && entryOf(hosts, request.host) === undefined) {
@@ -149,19 +204,23 @@ export function placeImport(hosts: ClusterContext['hosts'], request: ImportReque
   }
   const judged = Object.values(hosts)
     .map((record) => ({ record, why: whyNoImport(record, request) }))
-    .sort((a, b) => (a.record.facts.name < b.record.facts.name ? -1 : 1));
+    .sort((a, b) => {
+      const more = request.path === null ? b.record.report.diskFreeMib - a.record.report.diskFreeMib : 0;
+      return more || (a.record.facts.name < b.record.facts.name ? -1 : 1);
+    });
   const found = judged.find(({ why }) => why === undefined);
   if (found !== undefined) return { host: found.record.facts };
   const reasons = reasonsOf(judged);
   const passing = reasons.some(({ reason }) => ['is silent', 'is cordoned', 'was fenced', lowDisk].includes(reason));
   const code = passing || reasons.length === 0 ? 'no_host' : 'path_not_allowed';
-  return refusal(code, `no host can import ${request.path}: ${spoken(judged)}`, passing, reasons);
+  return refusal(code, `no host can import ${request.path ?? request.image}: ${spoken(judged)}`, passing, reasons);
 }
 
 function whyNoImport(record: HostRecord, request: ImportRequest): Why | undefined {
   const { name } = record.facts;
   if (request.host !== null && request.host !== name) return plain(`is not the requested host ${request.host}`);
-  const allowed = record.report.allowedRoots.some((root) => beneath(root, request.path));
+  const { path } = request;
+  const allowed = path === null || record.report.allowedRoots.some((root) => beneath(root, path));
   const roots = record.report.allowedRoots.join(', ') || 'no folder';
   if (!allowed) return { reason: `allows images only below ${roots}`, kind: 'allows no images from that folder' };
   if (record.fenced) return plain('was fenced');
@@ -193,3 +252,11 @@ function spoken(judged: readonly Judged[]): string {
   const kinds = [...new Set(judged.map(({ why }) => why?.kind ?? ''))].toSorted();
   return `each of them ${kinds.join(', or ')}`;
 }
+
+/** What is reserved on a host for a request. */
+export const reservationOf = ({ cpus, memoryMib, antiAffinity }: PlaceRequest, host: string): Reservation => ({
+  host,
+  cpus,
+  memoryMib,
+  ...(antiAffinity ? { group: antiAffinity.group } : {}),
+});

@@ -54,6 +54,8 @@ export const inventoryReport = message(
 );
 export const inventoryReceived = message('inventory.received', 'The cluster has stored the inventory.', {
   era: z.int(),
+  /** The barrier of the era has been released; said again to all that have reported, when it is. */
+  released: z.boolean().optional(),
 });
 
 export const vniAllocate = message('vni.allocate', 'A VPC requests its VNI.', { vpc: z.string() });
@@ -65,7 +67,10 @@ export const vniRelease = message('vni.release', 'The VPC gives its VNI back; it
 export const lastRunSchema = z.object({ host: z.string(), incarnationUid: z.string() });
 export type LastRun = ValueOf<typeof lastRunSchema>;
 
-export const place = message('place', 'A VM requests a host.', {
+/** VMs of one group are kept on different hosts: always when it is hard, else where that is possible. */
+const antiAffinity = z.object({ group: z.string(), isHard: z.boolean() });
+
+export const place = message('place', 'A VM requests a host, or a migration one for its VM.', {
   vm: z.string(),
   cpus: z.int(),
   memoryMib: z.int(),
@@ -75,6 +80,9 @@ export const place = message('place', 'A VM requests a host.', {
   volumes: z.array(z.object({ volume: z.string(), sizeMib: z.int(), host: z.string().nullable() })),
   /** The VM's last run; null when it never ran. */
   lastRun: lastRunSchema.nullable(),
+  antiAffinity: antiAffinity.nullable().optional(),
+  /** Hosts that are not wanted, such as the one that the VM is to leave. */
+  avoid: z.array(z.string()).optional(),
 });
 export const placed = message('placed', 'Memory and processors of the host are reserved for the VM.', {
   vm: z.string(),
@@ -91,29 +99,64 @@ export const placeChanged = message(
   'The answer to a VM that waits for a host may be another one now; the VM asks again.',
   { vm: z.string() },
 );
+export const placeTransfer = message(
+  'place.transfer',
+  'A migration has moved its VM: the reservation of the migration becomes that of the VM, whose own is released.',
+  { vm: z.string(), migration: z.string() },
+);
 export const placeRelease = message('place.release', 'The VM no longer needs its reservation.', { vm: z.string() });
 
-export const roomClaim = message('room.claim', 'A new volume requests room for its bytes.', {
+export const hostLost = message('host.lost', 'A host has been silent for longer than a restart of its worker takes.', {
+  host: z.string(),
+});
+export const vmHostLost = message('vm.host-lost', 'The host of the VM is silent: what runs there is unknown.', {
+  host: z.string(),
+});
+export const vmHostFound = message('vm.host-found', 'The host of the VM is back.', { host: z.string() });
+
+export const occupantsAsk = message('occupants.ask', 'A drain wants to know which VMs are on its host.', {
+  host: z.string(),
+});
+export const occupants = message('occupants', 'The VMs that have a reservation on the host.', {
+  host: z.string(),
+  /** Actor ids, sorted. */
+  vms: z.array(z.string()),
+  /** Migrations that lead there. */
+  arriving: z.int(),
+  /** Whether new VMs are placed there. */
+  open: z.boolean(),
+});
+
+export const roomClaim = message('room.claim', 'A new volume or snapshot requests room for its bytes.', {
   volume: z.string(),
   sizeMib: z.int(),
+  /** On a storage host, which is told; absent: on any host. */
+  shared: z.boolean().optional(),
+  /** On this host: what it is copied from is there. Absent: on any. */
+  host: z.string().optional(),
 });
-export const roomGranted = message('room.granted', 'The room is promised to the volume.', { volume: z.string() });
+export const roomGranted = message('room.granted', 'The room is promised to the volume.', {
+  volume: z.string(),
+  /** Of a shared one, its storage host; of one that was requested on a host, that one. */
+  host: hostFactsSchema.nullable().optional(),
+});
 export const roomRefused = message('room.refused', 'No host has so much room that is not promised yet.', {
   volume: z.string(),
   error: failureSchema,
 });
 export const roomRelease = message('room.release', 'The volume no longer needs its room.', { volume: z.string() });
 
-export const importPlace = message('import.place', 'An image requests a host whose allowed roots contain its path.', {
+export const importPlace = message('import.place', 'An image requests a host that imports its bytes.', {
   image: z.string(),
-  path: z.string(),
+  /** The allowed roots of the host must contain it; null: the bytes come over a network, to any host. */
+  path: z.string().nullable(),
   host: z.string().nullable(),
 });
-export const importPlaced = message('import.placed', 'The host that reads the file.', {
+export const importPlaced = message('import.placed', 'The host that imports the bytes.', {
   image: z.string(),
   host: hostFactsSchema,
 });
-export const importRefused = message('import.refused', 'No host allows the path.', {
+export const importRefused = message('import.refused', 'No host can import the bytes.', {
   image: z.string(),
   error: failureSchema,
 });
@@ -147,11 +190,14 @@ export const clusterKind = defineKind({
     storeMemory,
     hostRegister,
     hostResolve,
+    hostLost,
     inventoryReport,
     vniAllocate,
     vniRelease,
     place,
+    placeTransfer,
     placeRelease,
+    occupantsAsk,
     roomClaim,
     roomRelease,
     importPlace,
@@ -168,6 +214,9 @@ export const clusterKind = defineKind({
     vniAllocated,
     placed,
     placeRefused,
+    occupants,
+    vmHostLost,
+    vmHostFound,
     roomGranted,
     roomRefused,
     placeChanged,

@@ -2,43 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { firstVni, vniCandidates, type ClusterContext, type HostRecord } from './cluster-context.ts';
+import { firstVni, vniCandidates } from './cluster-context.ts';
 import { clusterMachine } from './cluster-machine.ts';
+import { held, record } from './cluster-rows-for-tests.ts';
 
-const record = (name: string, index: number): HostRecord => ({
-  facts: { name, index, underlay: `192.0.2.${index}`, underlayMtu: 1600 },
-  report: {
-    underlay: `192.0.2.${index}`,
-    underlayMtu: 1600,
-    cpus: 2,
-    memoryMib: 4096,
-    diskMib: 100_000,
-    diskFreeMib: 60_000,
-    qemuVersion: '10',
-    kvm: false,
-    allowedRoots: ['/srv/img'],
-    peerUrl: 'x',
-  },
-  schedulable: true,
-  silent: false,
-  fenced: false,
-  reservedCpus: 0,
-  reservedMib: 0,
-  promisedMib: 0,
-  vms: 0,
-});
-const held: ClusterContext = {
-  id: 'cluster/system/main',
-  uid: 'U1',
-  name: 'c',
-  hosts: { w1: record('w1', 1), w2: record('w2', 2) },
-  nextVni: firstVni,
-  unplacedMib: 0,
-  era: 1,
-  recovery: null,
-  store: null,
-  conditions: [],
-};
 const recovery = { since: 0, heard: ['w1'], liftedAt: null, missing: [] };
 const second = { era: 2, recovery };
 const vm = 'vm/t/v';
@@ -60,6 +27,8 @@ const found = (host: string, more: object = {}) => ({
 const ask = { type: 'era.ask', network: 'network/t/n', vpc: 'vpc/t/main' };
 const asking = { from: 'network/t/n', rows: { 'found-ports/vpc/t/main': null } };
 const heard = ['inventory.received > agent'];
+/** Two hosts have reported: the last one is answered, and both are told that the barrier is released. */
+const released = [...heard, ...heard, ...heard];
 const open = { type: 'cluster.open', name: 'c' };
 const lift = { type: 'cluster.release-barrier' };
 const waiting = 'recovering.waiting';
@@ -81,24 +50,38 @@ const rows: readonly Row[] = [
   { in: 'open', on: found('w1'), era: 1, to: 'open', asks: [] },
   { in: settling, with: second, on: found('w2'), era: 2, to: settling, asks: heard },
   { in: settling, with: second, on: 'settleDelay', era: 2, to: waiting, asks: [] },
-  { in: settling, with: { ...second, hosts: {} }, on: 'settleDelay', era: 2, to: 'open', asks: [] },
+  { in: settling, with: { ...second, hosts: {} }, on: 'settleDelay', era: 2, to: 'open', asks: heard },
   { in: waiting, with: second, on: place, from, era: 2, to: waiting, asks: ['put waiting', 'place.refused > vm'] },
   { in: waiting, with: second, on: importing, from, era: 2, to: waiting, asks: ['import.refused > vm'] },
   { in: waiting, with: second, on: allocate, era: 2, to: waiting, asks: [] },
   { in: waiting, with: second, on: ask, era: 2, to: waiting, asks: [] },
-  { in: waiting, with: second, on: found('w2'), era: 2, to: 'open', asks: heard },
+  { in: waiting, with: second, on: found('w2'), era: 2, to: 'open', asks: released },
   { in: waiting, with: second, on: { ...found('w2'), era: 1 }, era: 2, to: waiting, asks: [] },
   { in: waiting, with: second, on: open, era: 2, to: waiting, asks: [] },
   { in: waiting, with: second, on: open, era: 3, to: settling, asks: [] },
   { in: waiting, with: second, on: 'overdueDelay', era: 2, to: 'recovering.overdue', asks: [] },
-  { in: 'recovering.overdue', with: second, on: found('w2'), era: 2, to: 'open', asks: heard },
-  { in: 'recovering.overdue', with: second, on: lift, command: 'k', era: 2, to: 'open', asks: [] },
+  { in: 'recovering.overdue', with: second, on: found('w2'), era: 2, to: 'open', asks: released },
+  { in: 'recovering.overdue', with: second, on: lift, command: 'k', era: 2, to: 'open', asks: heard },
   { in: 'open', with: second, on: ask, era: 2, ...asking, to: 'open', asks: ['era.cleared > network'] },
   { in: 'open', with: second, on: found('w9'), era: 2, to: 'open', asks: heard },
 ];
 
 test('nothing is placed or allocated until every host has sent its inventory', () => {
   assert.equal(disagreements(clusterMachine, held, rows.map(noneWaits)), []);
+});
+
+test('an agent that has reported is told when the barrier is released, and one that reports later, at once', () => {
+  const told = (row: Row) =>
+    decide({ ...held, ...second }, row).asked.map(({ params }) => params as { to: string; event: object });
+  const answer = (host: string, isReleased: boolean) => ({
+    to: `agent/system/${host}@${host}`,
+    event: { type: 'inventory.received', era: 2, released: isReleased },
+  });
+  const last = told({ in: waiting, on: found('w2'), era: 2, to: '' }).filter(({ to }) => to.startsWith('agent/'));
+  assert.equal(last, [answer('w2', false), answer('w1', true), answer('w2', true)]);
+  const lifted = { ...recovery, liftedAt: 5 };
+  const [late] = told({ in: 'open', with: { recovery: lifted }, on: found('w9'), era: 2, to: '' });
+  assert.equal(late, answer('w9', true));
 });
 
 test('an inventory may be the first message of an era', () => {
@@ -152,7 +135,7 @@ test('runs, ports and VNIs of a host are kept; a VNI that is known stays', () =>
     },
   );
   assert.equal(
-    asked.slice(0, -1).map(({ params }) => params),
+    asked.slice(0, -released.length).map(({ params }) => params),
     [
       { collection: 'found-run', key: vm, value: { ...run, host: 'w2', era: 2 } },
       { collection: 'found-ports', key: 'vpc/t/main', value: { w1: [], w2: [port] } },
@@ -186,7 +169,7 @@ test('a VM that does not know its own run gets no place, one that does is placed
 });
 
 test('a fenced host is not waited for, and what was found on it is over', () => {
-  const hosts = { ...held.hosts, w2: { ...record('w2', 2), fenced: true } };
+  const hosts = { ...held.hosts, w2: { ...record(2), fenced: true } };
   const before = { ...held, ...second, recovery: { ...recovery, heard: [] }, hosts };
   assert.is(decide(before, { in: waiting, on: found('w1'), era: 2, to: '' }).state, 'open');
   const known = { ...placeRows, [`found-run/${vm}`]: { host: 'w2', vm, incarnationUid: 'L1', runEpoch: 1, era: 2 } };

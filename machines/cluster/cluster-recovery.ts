@@ -77,11 +77,15 @@ export function takeInventory({ context, event }: At): Acted<ClusterContext> {
     if (row(event, 'vni', vpc) !== undefined || row(event, 'vni-owner', String(vni)) !== undefined) continue;
     asks.push(putRow('vni', vpc, vni), putRow('vni-owner', String(vni), vpc));
   }
-  asks.push(send(agentId(host), inventoryReceived({ era: event.era })));
   const recovery = context.recovery as Recovery;
+  asks.push(send(agentId(host), inventoryReceived({ era: event.era, released: recovery.liftedAt !== null })));
   const heard = [...new Set([...recovery.heard, host])];
   return { changes: { recovery: { ...recovery, heard } }, asks };
 }
+
+/** Tells the agents that have reported: what their hosts have for nobody may be removed from now on. */
+export const tellReleased = ({ context: { recovery }, event }: At): readonly Asked[] =>
+  (recovery?.heard ?? []).map((host) => send(agentId(host), inventoryReceived({ era: eraOf(event), released: true })));
 
 const recovering = (what: string) => ({
   code: 'recovering',

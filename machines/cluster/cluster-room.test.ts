@@ -3,46 +3,17 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { firstVni, type ClusterContext, type HostRecord, type RoomPromise } from './cluster-context.ts';
+import type { ClusterContext, HostRecord, RoomPromise } from './cluster-context.ts';
 import { clusterMachine } from './cluster-machine.ts';
+import * as usual from './cluster-rows-for-tests.ts';
 
 const tib = 1 << 20;
 
-const record = (name: string, index: number, more: Partial<HostRecord> = {}): HostRecord => ({
-  facts: { name, index, underlay: `192.0.2.${index}`, underlayMtu: 1600 },
-  report: {
-    underlay: `192.0.2.${index}`,
-    underlayMtu: 1600,
-    cpus: 2,
-    memoryMib: 65_536,
-    diskMib: 75_000,
-    diskFreeMib: 70_000,
-    qemuVersion: '10',
-    kvm: false,
-    allowedRoots: [],
-    peerUrl: 'x',
-  },
-  schedulable: true,
-  silent: false,
-  fenced: false,
-  reservedCpus: 0,
-  reservedMib: 0,
-  promisedMib: 0,
-  vms: 0,
-  ...more,
-});
-const held: ClusterContext = {
-  id: 'cluster/system/main',
-  uid: 'U1',
-  name: 'c',
-  hosts: { w1: record('w1', 1) },
-  nextVni: firstVni,
-  unplacedMib: 0,
-  era: 1,
-  recovery: null,
-  store: null,
-  conditions: [],
+const record = (n: number, more: Partial<HostRecord> = {}): HostRecord => {
+  const report = { ...usual.report(n), memoryMib: 65_536, diskMib: 75_000, diskFreeMib: 70_000, allowedRoots: [] };
+  return usual.record(n, { report, ...more });
 };
+const held: ClusterContext = { ...usual.held, hosts: { w1: record(1) } };
 const volume = 'volume/t/d';
 const claim = (sizeMib: number) => ({ type: 'room.claim', volume, sizeMib });
 const release = { type: 'room.release', volume };
@@ -60,6 +31,8 @@ test('a volume that no host can hold is refused with its size, in every state of
     { in: state, on: claim(150_001), rows: none, to: state, asks: refused },
     { in: state, on: claim(tib), rows: none, to: state, asks: refused },
     { in: state, on: claim(tib), rows: promised(tib, 'w1'), to: state, asks: granted },
+    { in: state, on: claim(150_000), rows: promised(10, null), to: state, asks: granted },
+    { in: state, on: claim(150_001), rows: promised(10, null), to: state, asks: refused },
     { in: state, on: release, rows: promised(5, null), to: state, asks: ['remove promise'] },
     { in: state, on: release, rows: none, to: state, asks: [] },
   ]);
@@ -71,13 +44,60 @@ test('a volume that no host can hold is refused with its size, in every state of
   assert.match(event.error.message, /no host has 1048576 MiB left for volume\/t\/d/);
 });
 
+test('a shared volume gets the storage host with the most room, which is promised at once', () => {
+  const storage = (name: string, n: number, more: Partial<HostRecord> = {}): HostRecord => {
+    const bare = record(n, more);
+    return { ...bare, facts: { ...bare.facts, name }, report: { ...bare.report, storage: true } };
+  };
+  const at = (hosts: ClusterContext['hosts'], rows: Record<string, unknown> = none) => {
+    const on = { ...claim(100_000), shared: true };
+    const { asks, asked, context } = decided(clusterMachine, { ...held, hosts }, { in: 'open', on, rows, to: '' });
+    const { event } = asked.at(-1)?.params as {
+      event: { host?: { name: string } | null; error?: { message: string } };
+    };
+    const promises = Object.values((context as unknown as ClusterContext).hosts).map((one) => one.promisedMib);
+    return { asks, host: event.host?.name, message: event.error?.message ?? '', promises };
+  };
+  const w1 = record(1);
+  const two = { w1, s1: storage('s1', 2, { promisedMib: 40_000 }), s2: storage('s2', 3, { promisedMib: 30_000 }) };
+  assert.equal(at(two), { asks: granted, host: 's2', message: '', promises: [0, 40_000, 130_000] });
+  // Asked again, it is where it was.
+  assert.equal(at(two, promised(100_000, 's1')), {
+    asks: granted,
+    host: 's1',
+    message: '',
+    promises: [0, 40_000, 30_000],
+  });
+  const full = { w1, s1: storage('s1', 2, { promisedMib: 60_000 }) };
+  assert.match(at(full).message, /no storage host has 100000 MiB left/);
+  for (const more of [{ fenced: true }, { silent: true }, { schedulable: false }])
+    assert.equal(at({ s1: storage('s1', 2, more) }).asks, refused, JSON.stringify(more));
+  assert.match(at({ w1 }).message, /no host is a storage host/);
+});
+
+test('what is copied from bytes of a host gets room there, or none', () => {
+  const at = (more: Partial<HostRecord>, host = 'w1', sizeMib = 100_000) => {
+    const hosts = { w1: record(1, more), w2: record(2) };
+    const row = { in: 'open', on: { ...claim(sizeMib), host }, rows: none, to: '' };
+    const { asks, asked, context } = decided(clusterMachine, { ...held, hosts }, row);
+    const { event } = asked.at(-1)?.params as { event: { host?: { name: string }; error?: { message: string } } };
+    const { w1 } = (context as unknown as ClusterContext).hosts;
+    return { asks, host: event.host?.name, message: event.error?.message, promised: w1?.promisedMib };
+  };
+  const there = { asks: granted, host: 'w1', message: undefined, promised: 100_000 };
+  assert.equal(at({}), there);
+  for (const more of [{ schedulable: false }, { silent: true }]) assert.equal(at(more), there);
+  assert.equal([at({ fenced: true }).asks, at({}, 'w9').asks], [refused, refused]);
+  assert.match(at({ promisedMib: 50_001 }).message ?? '', /the host of its bytes has not 100000 MiB left/);
+});
+
 test('volumes that are not placed yet count together; a fenced host counts nothing; no hosts, no limit', () => {
   const at = (context: Partial<ClusterContext>, sizeMib: number) =>
     decided(clusterMachine, { ...held, ...context }, { in: 'open', on: claim(sizeMib), rows: none, to: '' }).asks;
   assert.equal([at({ unplacedMib: 50_000 }, 100_000), at({ unplacedMib: 50_001 }, 100_000)], [granted, refused]);
-  const two = { w1: record('w1', 1), w2: record('w2', 2) };
+  const two = { w1: record(1), w2: record(2) };
   assert.equal([at({ hosts: two }, 150_001), at({ hosts: two, unplacedMib: 200_000 }, 100_000)], [refused, granted]);
-  const fenced = { w1: record('w1', 1), w2: record('w2', 2, { fenced: true, silent: true }) };
+  const fenced = { w1: record(1), w2: record(2, { fenced: true, silent: true }) };
   assert.equal(at({ hosts: fenced, unplacedMib: 100_000 }, 100_000), refused);
   assert.equal(at({ hosts: {} }, tib), granted);
 });
@@ -90,7 +110,7 @@ test('what hosts promise is the sum of the promises, however VMs with volumes ar
     sizeMib: fc.integer({ min: 1, max: 90_000 }),
     host: fc.constantFrom('w1', 'w2', null),
   });
-  const hosts = { w1: record('w1', 1), w2: record('w2', 2) };
+  const hosts = { w1: record(1), w2: record(2) };
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       let context: object = { ...held, hosts };

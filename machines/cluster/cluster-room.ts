@@ -5,7 +5,8 @@
  */
 import { assertEvent } from 'xstate';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
-import type { ClusterContext, RoomPromise } from './cluster-context.ts';
+import { isDiskLow } from '../host/host-report.ts';
+import type { ClusterContext, HostRecord, RoomPromise } from './cluster-context.ts';
 import { freeRoomMib, type RoomPromises } from './cluster-placement.ts';
 import { roomGranted, roomRefused, type ClusterEvent } from './cluster-protocol.ts';
 
@@ -37,30 +38,65 @@ function hasRoom({ hosts, unplacedMib }: Room, sizeMib: number): boolean {
   return free.some((mib) => mib >= sizeMib) && all >= unplacedMib + sizeMib;
 }
 
-const isGranted = ({ context, event }: At): boolean => {
+/** The storage host with the most room that is not promised yet. */
+function roomiest({ hosts }: Room, sizeMib: number): HostRecord | undefined {
+  return Object.values(hosts)
+    .filter(({ report, fenced, silent, schedulable }) => report.storage === true && schedulable && !fenced && !silent)
+    .filter((record) => !isDiskLow(record.report) && freeRoomMib(record) >= sizeMib)
+    .toSorted((a, b) => freeRoomMib(b) - freeRoomMib(a) || (a.facts.name < b.facts.name ? -1 : 1))[0];
+}
+
+/** On a host that is known and not fenced; it need not take new VMs. */
+function hasRoomAt({ hosts }: Room, host: string, sizeMib: number): boolean {
+  const record = hosts[host];
+  return record !== undefined && !record.fenced && !isDiskLow(record.report) && freeRoomMib(record) >= sizeMib;
+}
+
+/** A promise with another size. @param room without the promise */
+function resized(room: Room, known: RoomPromise, sizeMib: number): RoomPromise | undefined {
+  if (sizeMib <= known.sizeMib) return { ...known, sizeMib };
+  const record = room.hosts[known.host ?? ''];
+  const fits = record === undefined ? hasRoom(room, sizeMib) : freeRoomMib(record) >= sizeMib;
+  return fits ? { ...known, sizeMib } : undefined;
+}
+
+/** What is promised to a claim, or was before; undefined when there is no room. */
+function promiseFor({ context, event }: At): RoomPromise | undefined {
   assertEvent(event, 'room.claim');
-  return promiseOf(event, event.volume) !== undefined || hasRoom(context, event.sizeMib);
-};
+  const { volume, sizeMib, shared = false, host: at } = event;
+  const known = promiseOf(event, volume);
+  if (known !== undefined) return resized(counted(context, known, -1), known, sizeMib);
+  if (at !== undefined) return hasRoomAt(context, at, sizeMib) ? { sizeMib, host: at } : undefined;
+  if (!shared) return hasRoom(context, sizeMib) ? { sizeMib, host: null } : undefined;
+  const host = roomiest(context, sizeMib)?.facts.name;
+  return host === undefined ? undefined : { sizeMib, host };
+}
 
 export function tellRoom(seen: At): readonly Asked[] {
-  const { event } = seen;
+  const { context, event } = seen;
   assertEvent(event, 'room.claim');
-  const { volume, sizeMib } = event;
-  if (isGranted(seen)) {
-    const known = promiseOf(event, volume) ?? { sizeMib, host: null };
-    return [putRow('promise', volume, known satisfies RoomPromise), send(volume, roomGranted({ volume }))];
+  const { volume, sizeMib, shared = false } = event;
+  const promise = promiseFor(seen);
+  if (promise !== undefined) {
+    const host = shared || event.host !== undefined ? (context.hosts[promise.host ?? '']?.facts ?? null) : null;
+    return [putRow('promise', volume, promise), send(volume, roomGranted({ volume, host }))];
   }
-  const message =
-    `no host has ${sizeMib} MiB left for ${volume}, beside what is promised to other volumes; ` +
-    'declare a smaller volume, delete one, or ask an operator for more disks';
+  const where = event.host !== undefined ? 'the host of its bytes has not' : `no ${shared ? 'storage ' : ''}host has`;
+  const hasNone =
+    shared && event.host === undefined && !Object.values(context.hosts).some(({ report }) => report.storage === true);
+  const message = hasNone
+    ? `no host is a storage host, so there is no room for ${volume}; ask an operator to make a worker one`
+    : `${where} ${sizeMib} MiB left for ${volume}, beside what is promised to other volumes; ` +
+      'declare a smaller volume, delete one, or ask an operator for more disks';
   return [send(volume, roomRefused({ volume, error: { code: 'no_space', message, retryable: false } }))];
 }
 
 export function promised(seen: At): Partial<ClusterContext> {
   const { context, event } = seen;
   assertEvent(event, 'room.claim');
-  if (promiseOf(event, event.volume) !== undefined || !isGranted(seen)) return {};
-  return counted(context, { sizeMib: event.sizeMib, host: null }, 1);
+  const promise = promiseFor(seen);
+  const without = counted(context, promiseOf(event, event.volume), -1);
+  return promise === undefined ? {} : counted(without, promise, 1);
 }
 
 export function dropPromise({ event }: At): readonly Asked[] {

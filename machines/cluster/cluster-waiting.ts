@@ -6,7 +6,14 @@
 import { putRow, removeRow, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import type { Failure } from '../values/failures.ts';
 import type { ClusterContext, Reservation } from './cluster-context.ts';
-import { counted, placeVm, type HostReason, type Placing, type RoomPromises } from './cluster-placement.ts';
+import {
+  counted,
+  placeVm,
+  reservationOf,
+  type HostReason,
+  type Placing,
+  type RoomPromises,
+} from './cluster-placement.ts';
 import { promisesOf } from './cluster-room.ts';
 import { placeChanged, placeRefused, type ClusterEvent, type PlaceRequest } from './cluster-protocol.ts';
 
@@ -34,8 +41,8 @@ export function refuseAndWait(
   reasons: readonly HostReason[] = [],
   held?: Reservation,
 ): readonly Asked[] {
-  const { meta, vm, cpus, memoryMib, host, volumes, lastRun } = event;
-  const request: PlaceRequest = { vm, cpus, memoryMib, host, volumes, lastRun };
+  const { meta, type: _, ...request } = event;
+  const { vm } = request;
   const told = withoutNumbers(error.message);
   const refused = { held: held ?? null, promises: promisesOf(event), code: error.code, told };
   const waiting: Waiting = { request, ...refused, since: meta.at };
@@ -67,8 +74,7 @@ export function wakeWaiting({ context, event }: At): readonly Asked[] {
       const placing = placeVm(hosts, request, held ?? undefined, promises);
       if (!isNews(waiting, placing, event)) return [];
       if (!('error' in placing)) {
-        const { cpus, memoryMib } = request;
-        hosts = counted(counted(hosts, held ?? undefined, -1), { host: placing.host.name, cpus, memoryMib }, 1);
+        hosts = counted(counted(hosts, held ?? undefined, -1), reservationOf(request, placing.host.name), 1);
       }
       return [removeRow('waiting', vm), send(vm, placeChanged({ vm }))];
     });

@@ -28,6 +28,8 @@ const held: HostContext = {
   announcedAt: 0,
   order: null,
   fencingRecord: null,
+  followers: [],
+  drain: null,
   tries: 0,
   failure: null,
 };
@@ -38,6 +40,9 @@ const registered = {
   facts: { name: 'w1', index: 1, underlay: 'x', underlayMtu: 1600 },
 };
 const refused = { type: 'host.refused', host: 'w1', error: { code: 'cluster_full', message: 'x', retryable: true } };
+const follower = 'external-network/system/public';
+const followed = { followers: [follower] };
+const stands = 'host.stands > external-network';
 const register = 'host.register > cluster';
 const admitted = 'host.admitted > agent';
 
@@ -60,10 +65,62 @@ const rows: readonly Row[] = [
   { in: 'silent', on: { type: 'host.silent' }, to: 'silent', asks: [] },
   { in: 'silent', on: { type: 'host.cordon' }, command: 'c', to: 'silent', asks: [register] },
   { in: 'silent', on: registered, to: 'silent', asks: [] },
+  { in: 'silent', on: 'lossDelay', to: 'silent', asks: ['host.lost > cluster'] },
+  { in: 'present.joining', with: followed, on: registered, to: 'present.ready', asks: [admitted, stands] },
+  { in: 'present.ready', with: followed, on: { type: 'host.silent' }, to: 'silent', asks: [register, stands] },
+  { in: 'silent', on: { type: 'host.follow' }, from: follower, to: 'silent', asks: [stands] },
 ];
 
 test('decisions', () => {
   assert.equal(disagreements(hostMachine, held, rows), []);
+});
+
+const begin = 'drain.start > drain';
+const end = 'drain.cancel > drain';
+const drain = { type: 'host.drain', maxParallel: 2, restart: false };
+const draining = { cordoned: true, drain: { limits: { maxParallel: 2, restart: false }, progress: null } };
+const empty = { phase: 'drained', since: 1, moved: 2, moving: [], pending: 0, waiting: [], waitingCount: 0 };
+const isDrained = { cordoned: true, drain: { ...draining.drain, progress: empty } };
+const drains: readonly Row[] = [
+  { in: 'present.ready', on: drain, command: 'c', to: 'present.joining', asks: [register] },
+  { in: 'present.joining', with: draining, on: registered, to: 'present.ready', asks: [admitted, begin] },
+  { in: 'present.joining', with: isDrained, on: registered, to: 'present.ready', asks: [admitted] },
+  { in: 'present.ready', with: draining, on: { type: 'drain.stands', progress: empty }, to: 'present.ready', asks: [] },
+  { in: 'present.ready', with: draining, on: { type: 'host.cancel-drain' }, to: 'present.ready', asks: [end] },
+  { in: 'present.ready', on: { type: 'host.cancel-drain' }, to: 'present.ready', asks: [] },
+  { in: 'present.ready', with: draining, on: { type: 'host.uncordon' }, to: 'present.joining', asks: [end, register] },
+  { in: 'present.ready', with: isDrained, on: { type: 'host.uncordon' }, to: 'present.joining', asks: [register] },
+  { in: 'silent', with: draining, on: { type: 'host.uncordon' }, to: 'silent', asks: [end, register] },
+];
+test('a drain begins once the cluster places nothing there, and ends with the cordon', () => {
+  assert.equal(disagreements(hostMachine, held, drains), []);
+});
+
+test('a follower is told whether the host is present, silent or fenced, until it does not follow any more', () => {
+  const told = (row: Row): unknown => {
+    const stood = decided(hostMachine, { ...held, ...followed }, row)
+      .asked.map(({ params }) => params as { event?: { type: string; standing?: string } })
+      .find(({ event }) => event?.type === 'host.stands');
+    return stood?.event?.standing;
+  };
+  assert.is(told({ in: 'present.joining', on: registered, to: '' }), 'present');
+  assert.is(told({ in: 'present.ready', on: { type: 'host.silent' }, to: '' }), 'silent');
+  const order = { by: 'o', reason: 'x', at: 1, boot: 'b1', command: 'c' };
+  assert.is(
+    told({ in: 'fencing.taking', with: { order }, on: { type: 'host.take-over.done', boot: 'b1' }, to: '' }),
+    'fenced',
+  );
+  const { context } = decided(
+    hostMachine,
+    { ...held, ...followed },
+    {
+      in: 'silent',
+      on: { type: 'host.unfollow' },
+      from: follower,
+      to: '',
+    },
+  );
+  assert.equal(context['followers'], []);
 });
 
 test('the cluster is informed whether the host takes new VMs', () => {

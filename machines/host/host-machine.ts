@@ -4,13 +4,14 @@
  * a silent host may still run, until an operator fences it (docs/decisions/0012).
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { hostRegister } from '../cluster/cluster-protocol.ts';
+import { hostLost, hostRegister } from '../cluster/cluster-protocol.ts';
+import { drainCancel, drainStart, type DrainLimits, type DrainProgress } from '../drain/drain-protocol.ts';
 import { backoffMs, failureOf, type Failure } from '../values/failures.ts';
-import { agentId, clusterId, partsOfId } from '../values/identifiers.ts';
+import { agentId, clusterId, idOf, partsOfId, systemTenant } from '../values/identifiers.ts';
 import { effectActions } from '../values/kind.ts';
 import { requests } from '../values/requests.ts';
 import { reject, reply, send, tell, type Asked, type Seen } from '../values/telling.ts';
-import { hostAdmitted, hostKind, type HostEvent } from './host-protocol.ts';
+import { hostAdmitted, hostKind, hostStands, type HostEvent, type HostStanding } from './host-protocol.ts';
 import type { HostReport } from './host-report.ts';
 
 /** The fencing record: an operator's confirmation that the host is powered off. */
@@ -40,6 +41,10 @@ export interface HostContext {
   readonly order: (FencingRecord & { readonly command: string }) | null;
   /** Set while it is fenced. */
   readonly fencingRecord: FencingRecord | null;
+  /** Actor ids of those that want to know whether it is present. */
+  readonly followers: readonly string[];
+  /** Ordered by an operator, until it is cancelled; also when no VM is left. */
+  readonly drain: { readonly limits: DrainLimits; readonly progress: DrainProgress | null } | null;
   readonly tries: number;
   readonly failure: Failure | null;
 }
@@ -58,9 +63,61 @@ const register = ({ context }: At): readonly Asked[] => {
   ];
 };
 
+const tellLost = ({ context: { name } }: At): readonly Asked[] => [send(clusterId, hostLost({ host: name }))];
+
 const admit = ({ context: { name, index, boot } }: At): readonly Asked[] => [
   send(agentId(name), hostAdmitted({ index, boot })),
 ];
+
+function standingOf({ fencingRecord, silent: isSilent, index }: HostContext): HostStanding {
+  if (fencingRecord !== null) return 'fenced';
+  return isSilent || index === 0 ? 'silent' : 'present';
+}
+
+function standsAs(context: HostContext, to: string): Asked {
+  const { name, index, report } = context;
+  const { underlay = '', underlayMtu = 0 } = report ?? {};
+  return send(to, hostStands({ host: { name, index, underlay, underlayMtu }, standing: standingOf(context) }));
+}
+
+const tellFollowers = ({ context }: At): readonly Asked[] => context.followers.map((one) => standsAs(context, one));
+
+const tellFollower = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'host.follow');
+  return [standsAs(context, event.meta.from ?? '')];
+};
+
+function withFollower({ context, event }: At): Partial<HostContext> {
+  assertEvent(event, ['host.follow', 'host.unfollow']);
+  const { from = '' } = event.meta;
+  const others = context.followers.filter((one) => one !== from);
+  return { followers: event.type === 'host.follow' ? [...others, from].sort() : others };
+}
+
+const drainId = ({ name }: HostContext): string => idOf('drain', systemTenant, name);
+
+function noteDrain({ event }: At): Partial<HostContext> {
+  assertEvent(event, 'host.drain');
+  const { maxParallel, restart } = event;
+  return { cordoned: true, drain: { limits: { maxParallel, restart }, progress: null } };
+}
+
+function noteProgress({ context: { drain }, event }: At): Partial<HostContext> {
+  assertEvent(event, 'drain.stands');
+  return drain === null ? {} : { drain: { ...drain, progress: event.progress } };
+}
+
+/** Once the cluster places nothing there any more. Asked again, the drain goes on where it is. */
+const askDrain = ({ context }: At): readonly Asked[] => {
+  const { name: host, drain } = context;
+  if (drain === null || drain.progress?.phase === 'drained') return [];
+  return [send(drainId(context), drainStart({ host, limits: drain.limits }))];
+};
+
+const endDrain = ({ context }: At): readonly Asked[] =>
+  context.drain === null || context.drain.progress?.phase === 'drained'
+    ? []
+    : [send(drainId(context), drainCancel({}))];
 
 /** Attempts of a take-over before the command is rejected: a controller needs seconds to detect a silent node. */
 const fenceTries = 5;
@@ -97,7 +154,7 @@ const silent = {
 } as const;
 const cordoned = {
   'host.cordon': { actions: ['cordon', 'tellCluster'] },
-  'host.uncordon': { actions: ['uncordon', 'tellCluster'] },
+  'host.uncordon': { actions: ['endDrain', 'uncordon', 'tellCluster'] },
 } as const;
 
 export const hostMachine = setup({
@@ -130,9 +187,18 @@ export const hostMachine = setup({
     answerFencing: tell(answerFencing),
     refuseFencing: tell(refuseFencing),
     cordon: assign({ cordoned: true }),
-    uncordon: assign({ cordoned: false }),
+    uncordon: assign({ cordoned: false, drain: null }),
+    noteDrain: assign(noteDrain),
+    noteProgress: assign(noteProgress),
+    forgetDrain: assign({ drain: null }),
+    askDrain: tell(askDrain),
+    endDrain: tell(endDrain),
     tellCluster: tell(register),
+    tellLost: tell(tellLost),
     tellAgent: tell(admit),
+    noteFollower: assign(withFollower),
+    tellFollower: tell(tellFollower),
+    tellFollowers: tell(tellFollowers),
   },
   guards: {
     mayPass: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < fenceTries,
@@ -142,6 +208,8 @@ export const hostMachine = setup({
   },
   delays: {
     registerDeadline: 5_000,
+    /** A worker that is started again is back before. */
+    lossDelay: 5_000,
     refusedPause: 30_000,
     fenceDeadline: 30_000,
     backoff: ({ context }) => backoffMs(context.tries),
@@ -160,10 +228,18 @@ export const hostMachine = setup({
     announcedAt: 0,
     order: null,
     fencingRecord: null,
+    followers: [],
+    drain: null,
     tries: 0,
     failure: null,
   }),
   initial: 'born',
+  on: {
+    'host.follow': { actions: ['noteFollower', 'tellFollower'] },
+    'host.unfollow': { actions: 'noteFollower' },
+    'host.cancel-drain': { actions: ['endDrain', 'forgetDrain'] },
+    'drain.stands': { actions: 'noteProgress' },
+  },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -178,7 +254,8 @@ export const hostMachine = setup({
         'host.silent': { target: 'silent', actions: 'noteSilent' },
         'host.back': {},
         'host.cordon': { target: '.joining', actions: 'cordon' },
-        'host.uncordon': { target: '.joining', actions: 'uncordon' },
+        'host.uncordon': { target: '.joining', actions: ['endDrain', 'uncordon'] },
+        'host.drain': { target: '.joining', actions: 'noteDrain' },
       },
       states: {
         joining: {
@@ -193,6 +270,7 @@ export const hostMachine = setup({
         ready: {
           description: 'The cluster has admitted the host; unless it is cordoned it takes new VMs.',
           tags: 'steady',
+          entry: ['tellFollowers', 'askDrain'],
           on: { 'host.registered': { actions: 'noteIndex' } },
         },
         refused: {
@@ -205,7 +283,7 @@ export const hostMachine = setup({
     silent: {
       description: 'Its worker process is silent. VMs on it may still run; nothing new is placed there.',
       tags: 'steady',
-      entry: 'tellCluster',
+      entry: ['tellCluster', 'tellFollowers'],
       on: {
         ...silent,
         'host.back': { target: 'present.joining', actions: 'noteBack' },
@@ -213,6 +291,7 @@ export const hostMachine = setup({
         ...cordoned,
         'host.fence': { target: 'fencing', actions: ['noteOrder', 'defer'] },
       },
+      after: { lossDelay: { actions: 'tellLost' } },
     },
     fencing: {
       description:
@@ -255,7 +334,7 @@ export const hostMachine = setup({
         'The host is fenced: nothing runs there, and requests to its pinned actors fail with host_gone. ' +
         'A new boot of its worker removes what is left there, and announces itself once it owns its shard again.',
       tags: 'steady',
-      entry: 'tellCluster',
+      entry: ['tellCluster', 'tellFollowers'],
       on: {
         ...silent,
         'host.back': {},

@@ -22,6 +22,8 @@ export const hostReportSchema = z.object({
   kvm: z.boolean(),
   /** Absolute folders from which `file://` images may be taken. */
   allowedRoots: z.array(z.string()),
+  /** Takes shared volumes; absent: no. */
+  storage: z.boolean().optional(),
   /** Where other nodes reach its process. */
   peerUrl: z.string(),
 });

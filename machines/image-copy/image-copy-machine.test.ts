@@ -8,21 +8,28 @@ const id = 'image-copy/t/i@w1';
 const owner = { actor: id, uid: 'U1', runEpoch: 1 };
 const importing = { owner, path: '/srv/i.raw', format: 'raw' as const, sha256: null };
 const fetching = { owner, format: 'raw' as const, sha256: 'ab', sizeBytes: 4, from: 'w2' };
+const gathering = { owner, source: { url: 'https://h/i' }, format: 'raw' as const, sha256: 'ab' };
 const proof = { sha256: 'ab', sizeBytes: 4, virtualSizeBytes: 4 };
 const imported: ImageCopyContext = {
   id,
   image: 'image/t/i',
   importing,
+  gathering: null,
   fetching: null,
+  progress: null,
   proof: null,
   tries: 0,
   failure: null,
 };
 const blank = { image: '', importing: null };
 const fetched = { importing: null, fetching };
+const gathered = { importing: null, gathering };
 const lastTry = { tries: 5 };
 const take = { type: 'copy.import', image: 'image/t/i', spec: importing };
 const fetch = { type: 'copy.fetch', image: 'image/t/i', spec: fetching };
+const gather = { type: 'copy.gather', image: 'image/t/i', spec: gathering };
+const some = { type: 'image.gather.done', receivedBytes: 3, totalBytes: 4, isWhole: false };
+const whole = { ...some, receivedBytes: 4, isWhole: true };
 const remove = { type: 'copy.remove' };
 const passing = { code: 'disk_busy', message: 'busy', retryable: true };
 const lasting = { code: 'format_lies', message: 'not raw', retryable: false };
@@ -31,6 +38,7 @@ const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, e
 const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
 const ready = 'copy.ready > image';
 const rejected = 'copy.rejected > image';
+const progress = 'copy.progress > image';
 const gone = 'copy.removed > image';
 
 const rows: readonly Row[] = [
@@ -78,6 +86,45 @@ const rows: readonly Row[] = [
   { in: 'fetching', with: fetched, on: fetch, to: 'fetching', asks: [] },
   { in: 'fetching', with: fetched, on: remove, to: 'removing', asks: ['image.remove'] },
 
+  { in: 'born', with: blank, on: gather, to: 'gathering.receiving', asks: ['image.gather'] },
+  ...[
+    { in: 'gathering.receiving', on: some, to: 'gathering.receiving', asks: [progress, 'image.gather'] },
+    { in: 'gathering.receiving', on: whole, to: 'storing', asks: ['image.store'] },
+    { in: 'gathering.receiving', on: failed('image.gather', passing), to: 'gathering.backoff', asks: [] },
+    { in: 'gathering.receiving', on: failed('image.gather', lasting), to: 'discarding', asks: ['image.remove'] },
+    { in: 'gathering.receiving', on: unknown('image.gather'), to: 'gathering.receiving', asks: ['image.gather'] },
+    { in: 'gathering.receiving', on: 'reportDeadline', to: 'gathering.receiving', asks: ['image.gather'] },
+    { in: 'gathering.receiving', on: 'gatherDeadline', to: 'discarding', asks: ['image.remove'] },
+    { in: 'gathering.receiving', on: gather, to: 'gathering.receiving', asks: [] },
+    { in: 'gathering.receiving', on: remove, to: 'removing', asks: ['image.remove'] },
+    { in: 'gathering.backoff', on: 'backoff', to: 'gathering.receiving', asks: ['image.gather'] },
+    { in: 'gathering.backoff', on: 'gatherDeadline', to: 'discarding', asks: ['image.remove'] },
+    { in: 'gathering.backoff', on: some, to: 'gathering.backoff', asks: [] },
+    { in: 'gathering.backoff', on: remove, to: 'removing', asks: ['image.remove'] },
+    { in: 'storing', on: done('image.store'), to: 'ready', asks: [ready] },
+    { in: 'storing', on: failed('image.store', passing), to: 'storeBackoff', asks: [] },
+    { in: 'storing', on: failed('image.store', lasting), to: 'discarding', asks: ['image.remove'] },
+    { in: 'storing', on: unknown('image.store'), to: 'storing', asks: ['image.store'] },
+    { in: 'storing', on: 'copyDeadline', to: 'storing', asks: ['image.store'] },
+    { in: 'storing', on: gather, to: 'storing', asks: [] },
+    { in: 'storing', on: remove, to: 'removing', asks: ['image.remove'] },
+    { in: 'storeBackoff', on: 'backoff', to: 'storing', asks: ['image.store'] },
+    { in: 'storeBackoff', on: remove, to: 'removing', asks: ['image.remove'] },
+    { in: 'discarding', on: done('image.remove'), to: 'rejected', asks: [rejected] },
+    { in: 'discarding', on: failed('image.remove', passing), to: 'rejected', asks: [rejected] },
+    { in: 'discarding', on: unknown('image.remove'), to: 'rejected', asks: [rejected] },
+    { in: 'discarding', on: 'removeDeadline', to: 'rejected', asks: [rejected] },
+    { in: 'discarding', on: remove, to: 'discarding', asks: [] },
+    { in: 'ready', on: gather, to: 'ready', asks: [ready] },
+  ].map((row): Row => ({ ...row, with: { failure: lasting, ...gathered } })),
+  {
+    in: 'gathering.receiving',
+    with: { ...gathered, ...lastTry },
+    on: failed('image.gather', passing),
+    to: 'discarding',
+    asks: ['image.remove'],
+  },
+
   { in: 'backoff', on: 'backoff', to: 'inspecting', asks: ['image.inspect'] },
   { in: 'backoff', with: fetched, on: 'backoff', to: 'fetching', asks: ['image.fetch'] },
   { in: 'backoff', on: take, to: 'backoff', asks: [] },
@@ -119,6 +166,15 @@ test('the proof is reported, and earlier failures are cleared', () => {
     event: { type: 'copy.ready', host: 'w1', proof },
   });
   assert.is(context['tries'], 0);
+});
+
+test('bytes that have come end a row of failures; an answer without new bytes does not', () => {
+  const triesAfter = (receivedBytes: number): unknown => {
+    const before = { ...imported, ...gathered, tries: 4, progress: { receivedBytes: 3, totalBytes: 4 } };
+    const on = { ...some, receivedBytes };
+    return decided(imageCopyMachine, before, { in: 'gathering.receiving', on, to: '' }).context['tries'];
+  };
+  assert.equal([triesAfter(3), triesAfter(4)], [4, 0]);
 });
 
 test('a rejection says why', () => {

@@ -4,7 +4,8 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { newDeclared, reasonOf } from '../values/declared.ts';
+import { reasonOf } from '../values/conditions.ts';
+import { newDeclared } from '../values/declared.ts';
 import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { imageMachine } from './image-machine.ts';
 import type { ImageContext } from './image-messages.ts';
@@ -21,6 +22,7 @@ const asked: ImageContext = {
   generation: 1,
   waiters: [{ commandId: 'C1', result: 'created' }],
   home: 'w1',
+  progress: null,
   proof: null,
   copies: {},
   waiting: [],
@@ -61,6 +63,7 @@ const quotaRefused = { type: 'quota.refused', error: lasting('quota_exceeded') }
 const placed = { type: 'import.placed', host: w1 };
 const unplaced = { type: 'import.refused', error: lasting('path_not_allowed') };
 const inspected = { type: 'copy.inspected', host: 'w1' };
+const progress = { type: 'copy.progress', host: 'w1', receivedBytes: 2, totalBytes: 4 };
 const ready = (host: string) => ({ type: 'copy.ready', host, proof });
 const rejected = (host: string, code = 'format_lies') => ({ type: 'copy.rejected', host, error: lasting(code) });
 const removed = (host: string) => ({ type: 'copy.removed', host });
@@ -68,7 +71,11 @@ const claim = 'quota.claim > tenant';
 const release = 'quota.release > tenant';
 const place = 'import.place > cluster';
 const take = 'copy.import > image-copy';
+const gather = 'copy.gather > image-copy';
 const fetch = 'copy.fetch > image-copy';
+const remote = (source: object) => ({ spec: { ...spec, sha256: 'ab', source } as ImageContext['spec'] });
+const byUrl = remote({ url: 'https://h/i' });
+const byUpload = remote({ upload: { sizeBytes: 4 } });
 const drop = 'copy.remove > image-copy';
 const provided = 'image.provided > volume';
 const refused = 'image.refused > volume';
@@ -97,6 +104,21 @@ const creation: readonly Row[] = [
   { in: 'placing', on: create(), to: 'placing', asks: ['defer'] },
   { in: 'placing', on: remove, to: 'placing', asks: [busy] },
   { in: 'placing', on: need(), to: 'placing', asks: [refused] },
+
+  { in: 'placing', with: byUrl, on: placed, to: 'inspecting', asks: [gather] },
+  { in: 'placing', with: byUpload, on: placed, to: 'inspecting', asks: [gather] },
+  { in: 'inspecting', with: byUrl, on: progress, to: 'importing', asks: ['reply'] },
+  { in: 'inspecting', with: byUrl, on: 'inspectDeadline', to: 'inspecting', asks: [gather] },
+  {
+    in: 'inspecting',
+    with: byUrl,
+    on: rejected('w1', 'source_denied'),
+    to: 'gone',
+    asks: ['reject source_denied', release],
+  },
+  { in: 'importing', with: { ...byUrl, ...answered }, on: progress, to: 'importing', asks: [] },
+  { in: 'importing', with: { ...byUrl, ...answered }, on: ready('w1'), to: 'ready', asks: [] },
+  { in: 'ready', with: byUrl, on: progress, to: 'ready', asks: [] },
 
   { in: 'inspecting', on: inspected, to: 'importing', asks: ['reply'] },
   { in: 'inspecting', on: ready('w1'), to: 'ready', asks: ['reply'] },

@@ -28,6 +28,7 @@ export const imageMachine = setup({
     takeHome: assign(messages.takeHome),
     askImport: tell(messages.askImport),
     noteImport: assign(messages.noteImport),
+    noteProgress: assign(messages.noteProgress),
     takeProof: assign(messages.takeProof),
     rejectImport: act(messages.rejectImport),
     refuseAbsent: tell(messages.refuseAbsent),
@@ -57,6 +58,7 @@ export const imageMachine = setup({
   context: ({ input }) => ({
     ...newDeclared(input.id),
     home: null,
+    progress: null,
     proof: null,
     copies: {},
     waiting: [],
@@ -85,7 +87,7 @@ export const imageMachine = setup({
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
     },
     placing: {
-      description: 'The cluster chooses a host whose allowed roots contain the path.',
+      description: 'The cluster chooses a host: one whose allowed roots contain the path, or one with room.',
       entry: [ready('False', 'Placing'), 'askPlace'],
       on: {
         ...declaring,
@@ -96,19 +98,20 @@ export const imageMachine = setup({
       after: { placeDeadline: { target: 'placing', reenter: true } },
     },
     inspecting: {
-      description: 'The host opens the file and checks its header before it copies anything.',
+      description: 'The host opens the source and checks the header before it keeps anything.',
       entry: [ready('False', 'Inspecting'), 'askImport'],
       on: {
         ...declaring,
         ...deletedBy('image', { target: 'removing', actions: ['rejectDeleted', 'noteImport', 'awaitAnswer'] }),
         'copy.inspected': { target: 'importing', actions: 'answerAll' },
+        'copy.progress': { target: 'importing', actions: ['answerAll', 'noteProgress'] },
         'copy.ready': { target: 'ready', actions: ['answerAll', 'takeProof', 'observe'] },
         'copy.rejected': { target: 'gone', actions: ['rejectImport', 'noteFailure'] },
       },
       after: { inspectDeadline: { target: 'inspecting', reenter: true } },
     },
     importing: {
-      description: 'The host copies the bytes and computes their digest.',
+      description: 'The host takes the bytes from the file, the address or the client, and computes their digest.',
       entry: ready('False', 'Importing'),
       on: {
         ...whileLiving('image', { actions: ['takeSpec', 'answerUpdated'] }),
@@ -116,6 +119,7 @@ export const imageMachine = setup({
         'copy.ready': { target: 'ready', actions: ['takeProof', 'observe'] },
         'copy.rejected': { target: 'rejected', actions: 'noteFailure' },
         'copy.inspected': {},
+        'copy.progress': { actions: 'noteProgress' },
       },
       // The request is repeated without a new answer to the client; a rejected image now stays in `failed` to show why.
       after: { importDeadline: { target: 'importing', reenter: true, actions: 'askImport' } },

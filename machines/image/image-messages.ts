@@ -1,18 +1,20 @@
 /** Context and messages of an image: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { importPlace } from '../cluster/cluster-protocol.ts';
-import { copyFetch, copyImport, copyRemove } from '../image-copy/image-copy-protocol.ts';
+import { copyFetch, copyGather, copyImport, copyRemove } from '../image-copy/image-copy-protocol.ts';
 import type { DeclaredContext } from '../values/declared.ts';
 import { failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, counterpartOf } from '../values/identifiers.ts';
 import { putRow, reject, rejectFor, removeRow, row, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
-import type { CopyProof, OwnerToken } from '../values/wiring.ts';
+import type { CopyProgress, CopyProof, OwnerToken } from '../values/wiring.ts';
 import { imageProvided, imageRefused, type ImageEvent, type ImageSpec } from './image-protocol.ts';
 
 export interface ImageContext extends DeclaredContext<ImageSpec> {
   /** Host that reads the file, and that other hosts fetch from; null until the cluster has named it. */
   readonly home: string | null;
+  /** Of bytes that come from an address or a client, until they are a copy; else null. */
+  readonly progress: CopyProgress | null;
   /** Properties of the imported bytes; the digest is the image's identity. */
   readonly proof: CopyProof | null;
   /** Host -> state of its copy: present or being made. */
@@ -43,7 +45,7 @@ const ownerOn = (context: ImageContext, host: string): OwnerToken => ({
 
 export function askPlace({ context }: At): readonly Asked[] {
   const { source, host } = specOf(context);
-  return [send(clusterId, importPlace({ image: context.id, path: source.path, host }))];
+  return [send(clusterId, importPlace({ image: context.id, path: source.path ?? null, host }))];
 }
 
 export function takeHome({ event }: At): Partial<ImageContext> {
@@ -54,8 +56,19 @@ export function takeHome({ event }: At): Partial<ImageContext> {
 export function askImport({ context }: At): readonly Asked[] {
   const home = context.home ?? '';
   const { source, format, sha256 } = specOf(context);
-  const spec = { owner: ownerOn(context, home), path: source.path, format, sha256 };
-  return [send(copyOn(context, home), copyImport({ image: context.id, spec }))];
+  const [image, to] = [context.id, copyOn(context, home)];
+  const owner = ownerOn(context, home);
+  if (source.path !== undefined) {
+    return [send(to, copyImport({ image, spec: { owner, path: source.path, format, sha256 } }))];
+  }
+  const from = source.url === undefined ? { uploadBytes: source.upload?.sizeBytes ?? 0 } : { url: source.url };
+  return [send(to, copyGather({ image, spec: { owner, source: from, format, sha256: sha256 ?? '' } }))];
+}
+
+export function noteProgress({ event }: At): Partial<ImageContext> {
+  assertEvent(event, 'copy.progress');
+  const { receivedBytes, totalBytes } = event;
+  return { progress: { receivedBytes, totalBytes } };
 }
 
 /** An import in progress is removed with its image copy. */
@@ -64,10 +77,10 @@ export const noteImport = ({ context }: At): Partial<ImageContext> =>
 
 export function takeProof({ context, event }: At): Partial<ImageContext> {
   assertEvent(event, 'copy.ready');
-  return { proof: event.proof, copies: { ...context.copies, [event.host]: 'ready' } };
+  return { proof: event.proof, progress: null, copies: { ...context.copies, [event.host]: 'ready' } };
 }
 
-/** Field that a refusal names when the path is not the cause. */
+/** Field that a refusal names when the source is not the cause. */
 const refusedFields: Readonly<Record<string, string>> = {
   format_lies: 'spec.format',
   digest_mismatch: 'spec.sha256',
@@ -78,7 +91,8 @@ const refusedFields: Readonly<Record<string, string>> = {
 export function rejectImport({ context, event }: At): Acted<ImageContext> {
   assertEvent(event, ['import.refused', 'copy.rejected']);
   const { error } = event;
-  const path = refusedFields[error.code] ?? 'spec.source.path';
+  const [given = 'path'] = Object.keys(specOf(context).source);
+  const path = refusedFields[error.code] ?? `spec.source.${given}`;
   return { changes: { waiters: [] }, asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, path)) };
 }
 

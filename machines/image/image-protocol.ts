@@ -3,9 +3,11 @@ import { z } from 'zod';
 import { importPlace, importPlaced, importRefused } from '../cluster/cluster-protocol.ts';
 import {
   copyFetch,
+  copyGather,
   copyImport,
   copyInspected,
   copyLost,
+  copyProgress,
   copyReady,
   copyRejected,
   copyRemove,
@@ -13,6 +15,7 @@ import {
 } from '../image-copy/image-copy-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
+import { imageUrl } from '../values/image-url.ts';
 import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { hostFactsSchema, imageFormatSchema, type ImageFormat } from '../values/wiring.ts';
@@ -71,15 +74,38 @@ const path = z
     return z.NEVER;
   });
 
-export const imageSpec = z
+/** What a client may send or an address may have, of one image. */
+const imageLimitBytes = 64 * 2 ** 30;
+
+const source = z
   .strictObject({
-    source: z.strictObject({
-      path: path.describe(
+    path: path
+      .optional()
+      .describe(
         'File on a host, below one of its allowed roots: a plain path, or a file:// address with percent codes. The ' +
           'file must be a regular file with one name (no hard links) that everybody on the host may read, or that ' +
           'belongs to the image owner that the operator has named.',
       ),
-    }),
+    url: imageUrl
+      .optional()
+      .describe(
+        'Address that begins with https:// or http://, from which a host fetches the bytes, without credentials. ' +
+          'Its host must have public addresses, or ones that the operator allows; the same holds for redirects, of ' +
+          'which 3 are followed. ' +
+          'Needs `sha256`.',
+      ),
+    upload: z
+      .strictObject({ sizeBytes: z.int().min(1).max(imageLimitBytes).describe('Size of the file.') })
+      .optional()
+      .describe('A client sends the bytes: `photon image upload`. Needs `sha256`.'),
+  })
+  .refine((given) => Object.values(given).filter((one) => one !== undefined).length === 1, {
+    message: 'must have exactly one of path, url and upload',
+  });
+
+export const imageSpec = z
+  .strictObject({
+    source,
     format: imageFormatSchema.describe(
       'Format of the file, and so what the image is for: raw and qcow2 for volumes, kernel and initrd for direct ' +
         'boot. It is checked against the header and never guessed.',
@@ -88,11 +114,16 @@ export const imageSpec = z
       .string()
       .regex(/^[0-9a-f]{64}$/, 'must be 64 lower case hex digits')
       .nullable()
-      .default(null),
+      .default(null)
+      .describe('Digest that the bytes must have. Required for bytes that come over a network.'),
     host: nameSchema
       .nullable()
       .default(null)
-      .describe('Host that has the file; null: the first host whose allowed roots contain the path.'),
+      .describe('Host that imports the bytes; null: the first host that has the path, or any with room.'),
+  })
+  .refine(({ source: { path: local }, sha256 }) => local !== undefined || sha256 !== null, {
+    path: ['sha256'],
+    message: 'must be given, because the bytes come over a network',
   })
   .meta({ id: 'ImageSpec' });
 
@@ -116,7 +147,9 @@ export const imageKind = defineKind({
     quota: 50,
     columns: { format: ({ format }) => format, sha256: (_, { sha256 }) => sha256 },
     says: {
-      create: 'Imports a local file of a host as an image. Answered once its header has been inspected.',
+      create:
+        'Imports an image from a file of a host, from an address, or from what a client sends. Answered once the ' +
+        'header has been inspected, or once a host waits for the upload.',
       update: 'Changes labels and protection; the bytes of an image never change.',
       delete: 'Removes the image and its copies. Rejected in_use while a VM or volume holds it.',
     },
@@ -128,6 +161,7 @@ export const imageKind = defineKind({
     importPlaced,
     importRefused,
     copyInspected,
+    copyProgress,
     copyReady,
     copyRejected,
     copyLost,
@@ -138,7 +172,17 @@ export const imageKind = defineKind({
   // A VM or a volume may name an image that was deleted: the request is answered with a refusal.
   startedBy: [imageNeed],
   fromNode: [],
-  sends: [quotaClaim, quotaRelease, importPlace, copyImport, copyFetch, copyRemove, imageProvided, imageRefused],
+  sends: [
+    quotaClaim,
+    quotaRelease,
+    importPlace,
+    copyImport,
+    copyGather,
+    copyFetch,
+    copyRemove,
+    imageProvided,
+    imageRefused,
+  ],
   effects: [],
 });
 

@@ -2,65 +2,37 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
-import { incarnationMachine, type IncarnationContext } from './incarnation-machine.ts';
-
-const id = 'incarnation/t/v@w1';
-const vm = 'vm/t/v';
-const bindings = ['binding/t/v.eth0@w1', 'binding/t/v.eth1@w1'] as const;
-const spec = {
-  owner: { actor: id, uid: 'L1', runEpoch: 2 },
-  vm,
-  cpus: 1,
-  memoryMib: 256,
-  machineType: null,
-  nics: bindings.map((binding, n) => ({ port: `port/t/v.eth${n}`, binding, bindingUid: 'B', mac: 'm', mtu: 1450 })),
-  disks: [],
-  boot: null,
-};
-const proof = { pid: 7, startTime: '9', qemuVersion: '7.2', machineType: 'pc-q35-7.2' };
-const held: IncarnationContext = {
+import { incarnationMachine } from './incarnation-machine.ts';
+import {
+  another,
+  answer,
+  bindings,
+  done,
+  failed,
+  first,
+  fresh,
+  held,
   id,
-  vm,
-  spec,
+  lasting,
+  over,
+  passing,
   proof,
-  unwired: [],
-  graceMs: 0,
-  startedAt: 500,
-  reason: null,
-  stall: null,
-  failure: null,
-};
-const fresh = { vm: '', spec: null, proof: null, startedAt: null };
-const unstarted = { proof: null, startedAt: null, unwired: bindings };
-const first = { unwired: [bindings[0]] };
-
-const start = { type: 'incarnation.start', vm, spec };
-/** The VM is at its next run: this one was born of a start repeated too late. */
-const another = { ...start, spec: { ...spec, owner: { ...spec.owner, uid: 'LIFE-2' } } };
-const stop = { type: 'incarnation.stop', graceMs: 3_000, incarnationUid: 'L1' };
-const wired = (binding: string) => ({ type: 'binding.wired', binding, proof: {} });
-const passing = { code: 'qmp_lost', message: 'lost', retryable: true };
-const lasting = { code: 'no_kvm', message: 'no', retryable: false };
-const unwirable = { type: 'binding.unwired', binding: bindings[0], error: lasting };
-const done = (effect: string, fields: object = {}) => ({ type: `${effect}.done`, ...fields });
-const failed = (effect: string, error: object) => ({ type: `${effect}.failed`, error });
-const unknown = (effect: string) => ({ type: `${effect}.unknown`, error: passing });
-const started = done('qemu.start', proof);
-const over = (reason: string) => done('qemu.watch', { reason, detail: '' });
-
-const wire = 'binding.wire > binding';
-const told = 'incarnation.running > vm';
-const stalled = 'incarnation.stalled > vm';
-const watchDisks = 'qemu.watch-disks';
-const toldEnd = 'incarnation.ended > vm';
-
-const row = (state: string, changed: object, on: Row['on'], to: string, asks: readonly string[]): Row => ({
-  in: state,
-  with: changed as Row['with'] & object,
-  on,
-  to,
-  asks,
-});
+  row,
+  sent,
+  stalled,
+  start,
+  started,
+  stop,
+  told,
+  toldEnd,
+  unknown,
+  unstarted,
+  unwirable,
+  vm,
+  watchDisks,
+  wire,
+  wired,
+} from './incarnation-rows-for-tests.ts';
 
 const starts: readonly Row[] = [
   row('born', fresh, start, 'spawning', ['qemu.start']),
@@ -82,7 +54,7 @@ const starts: readonly Row[] = [
   row('alive.wiring', first, 'wiringDeadline', 'alive.wiring', [wire]),
   row('alive.wiring', first, start, 'alive.wiring', []),
 
-  row('alive.resuming', {}, done('qemu.resume'), 'alive.running', [told, watchDisks]),
+  row('alive.resuming', {}, done('qemu.resume', { resumedAt: 1 }), 'alive.running', [told, watchDisks]),
   row('alive.resuming', {}, failed('qemu.resume', passing), 'stopping', ['qemu.stop']),
   row('alive.resuming', {}, unknown('qemu.resume'), 'alive.resuming', ['qemu.resume']),
   row('alive.resuming', {}, 'resumeDeadline', 'alive.resuming', ['qemu.resume']),
@@ -91,7 +63,7 @@ const starts: readonly Row[] = [
   row('alive.resuming', {}, start, 'alive.resuming', []),
 
   row('alive.running', {}, start, 'alive.running', [told]),
-  row('alive.running', {}, done('qemu.resume'), 'alive.running', []),
+  row('alive.running', {}, done('qemu.resume', { resumedAt: 1 }), 'alive.running', []),
   row('alive.running', {}, wired(bindings[0]), 'alive.running', []),
   row('alive.running', {}, unwirable, 'alive.running', []),
 ];
@@ -119,17 +91,65 @@ test('a guest whose disk takes no request stands still until the disk takes it, 
   assert.equal([stands, goesOn], [full, null]);
 });
 
-const watched: readonly Row[] = [
-  ...['alive.wiring', 'alive.resuming', 'alive.running', 'alive.stalled'].flatMap((state) => [
-    row(state, first, another, 'stopping', ['qemu.stop']),
-    ...['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone'].map((reason) =>
-      row(state, first, over(reason), 'cleaning', ['qemu.clean']),
-    ),
-    row(state, first, failed('qemu.watch', passing), 'rewatching', []),
-    row(state, first, failed('qemu.watch', lasting), 'rewatching', []),
-    row(state, first, unknown('qemu.watch'), 'rewatching', []),
-    row(state, first, stop, 'stopping', ['qemu.stop']),
+const pause = { type: 'incarnation.pause', incarnationUid: 'L1' };
+const resume = { type: 'incarnation.resume', incarnationUid: 'L1' };
+const reset = { type: 'incarnation.reset', incarnationUid: 'L1' };
+const ofAnother = { incarnationUid: 'L0' };
+const still = { paused: true };
+const toldPaused = 'incarnation.paused > vm';
+const pauses: readonly Row[] = [
+  ...[
+    ['alive.running', {}, told],
+    ['alive.stalled', standing, stalled],
+  ].flatMap(([state, of, says]) => [
+    row(state as string, of as object, pause, 'alive.pausing', ['qemu.pause']),
+    row(state as string, of as object, { ...pause, ...ofAnother }, state as string, []),
+    row(state as string, of as object, resume, state as string, [says as string]),
+    row(state as string, of as object, reset, 'alive.resetting', ['qemu.reset']),
+    row(state as string, of as object, { ...reset, ...ofAnother }, state as string, []),
   ]),
+  row('alive.pausing', still, done('qemu.pause'), 'alive.paused', [toldPaused]),
+  row('alive.pausing', {}, done('qemu.pause'), 'alive.resuming', ['qemu.resume']),
+  row('alive.pausing', still, failed('qemu.pause', passing), 'rewatching', []),
+  row('alive.pausing', still, unknown('qemu.pause'), 'alive.pausing', ['qemu.pause']),
+  row('alive.pausing', still, 'pauseDeadline', 'alive.pausing', ['qemu.pause']),
+  row('alive.pausing', still, resume, 'alive.pausing', []),
+
+  row('alive.paused', still, pause, 'alive.paused', [toldPaused]),
+  row('alive.paused', still, resume, 'alive.resuming', ['qemu.resume']),
+  row('alive.paused', still, { ...resume, ...ofAnother }, 'alive.paused', []),
+  row('alive.paused', still, reset, 'alive.resetting', ['qemu.reset']),
+  row('alive.paused', still, start, 'alive.paused', [toldPaused]),
+  // Its process was looked up again.
+  row('spawning', { ...unstarted, ...still, unwired: [] }, started, 'alive.pausing', ['qemu.watch', 'qemu.pause']),
+  row('alive.resuming', still, done('qemu.resume'), 'alive.pausing', ['qemu.pause']),
+  row('alive.wiring', first, pause, 'alive.wiring', []),
+
+  row('alive.resetting', {}, done('qemu.reset'), 'alive.resuming', ['qemu.resume']),
+  row('alive.resetting', still, done('qemu.reset'), 'alive.pausing', ['qemu.pause']),
+  row('alive.resetting', {}, failed('qemu.reset', passing), 'rewatching', []),
+  row('alive.resetting', {}, unknown('qemu.reset'), 'alive.resetting', ['qemu.reset']),
+  row('alive.resetting', {}, 'resetDeadline', 'alive.resetting', ['qemu.reset']),
+];
+
+test('a guest is paused, resumed and reset as its VM requests, and stays paused when its process is looked up', () => {
+  assert.equal(disagreements(incarnationMachine, held, pauses), []);
+});
+
+const aliveStates = ['wiring', 'resuming', 'running', 'stalled', 'pausing', 'paused', 'resetting'];
+const watched: readonly Row[] = [
+  ...aliveStates
+    .map((state) => `alive.${state}`)
+    .flatMap((state) => [
+      row(state, first, another, 'stopping', ['qemu.stop']),
+      ...['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone'].map((reason) =>
+        row(state, first, over(reason), 'cleaning', ['qemu.clean']),
+      ),
+      row(state, first, failed('qemu.watch', passing), 'rewatching', []),
+      row(state, first, failed('qemu.watch', lasting), 'rewatching', []),
+      row(state, first, unknown('qemu.watch'), 'rewatching', []),
+      row(state, first, stop, 'stopping', ['qemu.stop']),
+    ]),
   row('rewatching', {}, 'retryDelay', 'spawning', ['qemu.start']),
   row('rewatching', {}, stop, 'stopping', ['qemu.stop']),
   row('rewatching', {}, over('crash'), 'rewatching', []),
@@ -150,7 +170,7 @@ const ends: readonly Row[] = [
   row('stopping', stopped, 'stopDeadline', 'stopping', ['qemu.stop']),
   row('stopping', stopped, over('guest_shutdown'), 'stopping', []),
   row('stopping', stopped, started, 'stopping', []),
-  row('stopping', stopped, done('qemu.resume'), 'stopping', []),
+  row('stopping', stopped, done('qemu.resume', { resumedAt: 1 }), 'stopping', []),
   row('stopping', stopped, wired(bindings[0]), 'stopping', []),
   row('stopping', stopped, stop, 'stopping', []),
   row('stopping', stopped, start, 'stopping', []),
@@ -173,12 +193,6 @@ test('an end is reported when nothing is left', () => {
   assert.equal(disagreements(incarnationMachine, held, ends), []);
 });
 
-const answer = (one: Row) => decided(incarnationMachine, held, one);
-const sent = (one: Row, type: string) =>
-  answer(one)
-    .asked.map(({ params }) => (params as { to: string; event: Record<string, unknown> } | undefined) ?? null)
-    .find((params) => params?.event?.['type'] === type);
-
 test('a run waits for the binding of every NIC', () => {
   assert.equal(answer(row('born', fresh, start, '', [])).context['unwired'], bindings);
   assert.equal(answer(row('alive.wiring', { unwired: bindings }, wired(bindings[0]), '', [])).context['unwired'], [
@@ -194,7 +208,7 @@ test('the proof names one process', () => {
 });
 
 test('reports to the VM name the run', () => {
-  const running = sent(row('alive.resuming', {}, done('qemu.resume'), '', []), 'incarnation.running');
+  const running = sent(row('alive.resuming', {}, done('qemu.resume', { resumedAt: 1 }), '', []), 'incarnation.running');
   assert.equal(running, {
     to: vm,
     event: { type: 'incarnation.running', host: 'w1', runEpoch: 2, incarnationUid: 'L1', proof },

@@ -2,86 +2,30 @@
  * An incarnation: one run of a VM on a host. QEMU is started paused, its taps are wired, then the guest is resumed and
  * the process is watched to its end. QEMU outlives the worker process; after a restart the watch finds it again by pid,
  * start time and QMP. While a disk cannot take a request, QEMU holds the guest (`stalled`) and repeats the request when
- * the guest is resumed: the guest sees no error. The VM actor decides what follows an end.
+ * the guest is resumed: the guest sees no error. A paused guest stays paused until its VM resumes it, also when its
+ * process has to be looked up again. The VM actor decides what follows an end.
  */
 import { assertEvent, assign, setup } from 'xstate';
-import { bindingWire } from '../binding/binding-protocol.ts';
-import { failureOf, isHostGone, type Failure } from '../values/failures.ts';
-import { partsOfId } from '../values/identifiers.ts';
+import { failureOf, isHostGone } from '../values/failures.ts';
 import { effectActions } from '../values/kind.ts';
 import { requests } from '../values/requests.ts';
-import { send, tell, type Asked, type Seen } from '../values/telling.ts';
-import type { IncarnationProof, IncarnationSpec } from '../values/wiring.ts';
-import { incarnationEnded, incarnationKind, incarnationRunning, incarnationStalled } from './incarnation-protocol.ts';
-import type { EndReason, IncarnationEvent } from './incarnation-protocol.ts';
+import { tell } from '../values/telling.ts';
+import * as messages from './incarnation-messages.ts';
+import { newIncarnation, runOf, stopOf, type IncarnationContext } from './incarnation-messages.ts';
+import { isOutgoing, isThisRun, leaving, movingIn } from './incarnation-moving.ts';
+import { incarnationKind, type IncarnationEvent } from './incarnation-protocol.ts';
 
-export interface IncarnationContext {
-  readonly id: string;
-  readonly vm: string;
-  readonly spec: IncarnationSpec | null;
-  /** Set when QEMU has started; pid and start time name one process. */
-  readonly proof: IncarnationProof | null;
-  /** Bindings that are not wired yet. */
-  readonly unwired: readonly string[];
-  readonly graceMs: number;
-  readonly startedAt: number | null;
-  readonly reason: EndReason | null;
-  /** Why it does not go on: a disk takes no request, or the stop fails; null otherwise. */
-  readonly stall: Failure | null;
-  readonly failure: Failure | null;
-}
-
-type At = Seen<IncarnationContext, IncarnationEvent>;
-
-/** @throws TypeError before the run was requested */
-function specIn({ id, spec }: IncarnationContext): IncarnationSpec {
-  if (spec === null) throw new TypeError(`${id} has no spec`);
-  return spec;
-}
-
-const runOf = ({ context }: At) => ({ spec: specIn(context) });
-const stopOf = ({ context }: At) => ({ spec: specIn(context), graceMs: context.graceMs });
-
-const hostOf = ({ id }: IncarnationContext): string => partsOfId(id).host ?? '';
-
-/** Identifies the run and its host. */
-function standing(context: IncarnationContext) {
-  const { uid, runEpoch } = specIn(context).owner;
-  return { host: hostOf(context), runEpoch, incarnationUid: uid };
-}
-
-/** Identifies the process. @throws TypeError before QEMU has started */
-function process(context: IncarnationContext) {
-  const { id, proof } = context;
-  if (proof === null) throw new TypeError(`${id} has no proof of its process`);
-  return { ...standing(context), proof };
-}
-
-const tellRunning = ({ context }: At): readonly Asked[] => [send(context.vm, incarnationRunning(process(context)))];
-
-const tellStalled = ({ context }: At): readonly Asked[] => [
-  send(context.vm, incarnationStalled({ ...process(context), error: context.stall as Failure })),
-];
-
-const tellEnded = ({ context }: At): readonly Asked[] => {
-  const { vm, reason, failure } = context;
-  return [send(vm, incarnationEnded({ ...standing(context), reason: reason ?? 'gone', error: failure }))];
-};
-
-/** Answers a stop of a run that does not exist: its earlier report may be lost, and the VM would wait for ever. */
-const answerAbsent = ({ context, event }: At): readonly Asked[] => {
-  assertEvent(event, 'incarnation.stop');
-  const { incarnationUid, meta } = event;
-  const ended = { host: hostOf(context), runEpoch: null, incarnationUid, reason: 'stopped', error: null } as const;
-  return [send(meta.from ?? '', incarnationEnded(ended))];
-};
-
-const askWiring = ({ context }: At): readonly Asked[] =>
-  context.unwired.map((binding) => send(binding, bindingWire({ requester: context.id })));
-
-const failedEvents = ['qemu.start.failed', 'qemu.resume.failed', 'binding.unwired'] as const;
+const failedEvents = [
+  'qemu.start.failed',
+  'qemu.receive.failed',
+  'qemu.await-incoming.failed',
+  'qemu.resume.failed',
+  'binding.unwired',
+] as const;
 
 const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'noteGone' } as const;
+
+const toPause = { guard: 'isThis', target: 'pausing', actions: 'wantPaused' } as const;
 
 const replaced = { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' } as const;
 
@@ -95,15 +39,30 @@ export const incarnationMachine = setup({
       return { vm: event.vm, spec: event.spec, unwired: event.spec.nics.map((nic) => nic.binding) };
     }),
     takeProof: assign(({ event }) => {
-      assertEvent(event, 'qemu.start.done');
+      assertEvent(event, ['qemu.start.done', 'qemu.receive.done']);
       const { pid, startTime, qemuVersion, machineType } = event;
-      return { proof: { pid, startTime, qemuVersion, machineType }, startedAt: event.meta.at };
+      const proof = { pid, startTime, qemuVersion, machineType };
+      const door = event.type === 'qemu.receive.done' ? event.door : null;
+      return { proof, door, startedAt: event.meta.at };
     }),
-    askWiring: tell(askWiring),
-    tellRunning: tell(tellRunning),
-    tellStalled: tell(tellStalled),
-    tellEnded: tell(tellEnded),
-    answerAbsent: tell(answerAbsent),
+    askWiring: tell(messages.askWiring),
+    tellRunning: tell(messages.tellRunning),
+    tellPaused: tell(messages.tellPaused),
+    tellStalled: tell(messages.tellStalled),
+    tellEnded: tell(messages.tellEnded),
+    answerAbsent: tell(messages.answerAbsent),
+    takeIncoming: assign(messages.takeIncoming),
+    forgetIncoming: assign(messages.forgetIncoming),
+    takeOutgoing: assign(messages.takeOutgoing),
+    forgetOutgoing: assign(messages.forgetOutgoing),
+    noteSent: assign(messages.noteSent),
+    tellReceiving: tell(messages.tellReceiving),
+    tellReceived: tell(messages.tellReceived),
+    tellResumed: tell(messages.tellResumed),
+    tellProgress: tell(messages.tellProgress),
+    tellSent: tell(messages.tellSent),
+    tellUnsent: tell(messages.tellUnsent),
+    answerUnsent: tell(messages.answerUnsent),
     noteWired: assign(({ context, event }) => {
       assertEvent(event, 'binding.wired');
       return { unwired: context.unwired.filter((binding) => binding !== event.binding) };
@@ -117,6 +76,9 @@ export const incarnationMachine = setup({
       return { stall: failureOf(event.error) };
     }),
     forgetStall: assign({ stall: null }),
+    forgetFlows: assign({ flows: [] }),
+    wantPaused: assign({ paused: true }),
+    wantRunning: assign({ paused: false }),
     noteEnd: assign(({ event }) => {
       assertEvent(event, 'qemu.watch.done');
       return { reason: event.reason };
@@ -132,6 +94,7 @@ export const incarnationMachine = setup({
       reason: context.reason === 'stopped' ? ('stopped' as const) : ('host_gone' as const),
       failure: null,
     })),
+    noteSendFailure: assign(({ event }) => ('error' in event ? { failure: failureOf(event.error) } : {})),
     noteFailure: assign(({ event }) => {
       assertEvent(event, failedEvents);
       const reason = event.type === 'binding.unwired' ? 'wiring_failed' : 'start_failed';
@@ -142,30 +105,26 @@ export const incarnationMachine = setup({
     isAnother: ({ context, event }) =>
       event.type === 'incarnation.start' && event.spec.owner.uid !== context.spec?.owner.uid,
     isHostGone: ({ event }) => isHostGone(event),
+    /** False for a message of another run of the VM. */
+    isThis: isThisRun,
+    isOutgoing,
     allWired: ({ context }) => context.unwired.length === 0,
+    allWiredPaused: ({ context }) => context.unwired.length === 0 && context.paused,
+    isPaused: ({ context }) => context.paused,
   },
   delays: {
     startDeadline: 60_000,
     wiringDeadline: 15_000,
     resumeDeadline: 15_000,
+    pauseDeadline: 15_000,
+    resetDeadline: 15_000,
     stopDeadline: ({ context }) => context.graceMs + 30_000,
     cleanDeadline: 30_000,
     retryDelay: 1_000,
   },
 }).createMachine({
   id: 'incarnation',
-  context: ({ input }) => ({
-    id: input.id,
-    vm: '',
-    spec: null,
-    proof: null,
-    unwired: [],
-    graceMs: 0,
-    startedAt: null,
-    reason: null,
-    stall: null,
-    failure: null,
-  }),
+  context: ({ input }) => newIncarnation(input.id),
   initial: 'born',
   on: { 'host.gone': { target: '.ended', actions: 'noteGone' } },
   states: {
@@ -173,14 +132,21 @@ export const incarnationMachine = setup({
       description: 'Transient: the actor leaves this state in the step that creates it.',
       on: {
         'incarnation.start': { target: 'spawning', actions: 'take' },
+        'incarnation.receive': { target: 'receiving', actions: 'takeIncoming' },
         'incarnation.stop': { target: 'gone', actions: 'answerAbsent' },
+        'incarnation.unsend': { target: 'gone', actions: 'answerUnsent' },
       },
     },
+    ...movingIn,
     spawning: {
       description: 'QEMU is started paused with taps and disks. An existing process of this run is reused.',
       entry: { type: 'qemu.start', params: runOf },
       on: {
-        'qemu.start.done': { target: 'alive', actions: 'takeProof' },
+        'qemu.start.done': [
+          // Its guest may stand still, and must not be resumed.
+          { guard: 'isOutgoing', target: 'alive.sending', actions: 'takeProof' },
+          { target: 'alive', actions: 'takeProof' },
+        ],
         'qemu.start.failed': [gone, { target: 'stopping', actions: 'noteFailure' }],
         'qemu.start.unknown': { target: 'spawning', reenter: true },
         'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
@@ -197,12 +163,19 @@ export const incarnationMachine = setup({
         'qemu.watch.unknown': { target: 'rewatching' },
         'incarnation.stop': { target: 'stopping', actions: 'noteStop' },
         'incarnation.start': { guard: 'isAnother', target: 'stopping', actions: 'noteReplaced' },
+        'incarnation.pause': { guard: 'isThis', actions: 'wantPaused' },
+        'incarnation.resume': { guard: 'isThis', actions: 'wantRunning' },
+        'incarnation.unsend': { guard: 'isThis', actions: 'answerUnsent' },
       },
       states: {
+        ...leaving,
         wiring: {
           description: 'Its taps are moved into the VPC and wired; the guest has not executed an instruction yet.',
           entry: 'askWiring',
-          always: { guard: 'allWired', target: 'resuming' },
+          always: [
+            { guard: 'allWiredPaused', target: 'pausing' },
+            { guard: 'allWired', target: 'resuming' },
+          ],
           on: {
             'binding.wired': { actions: 'noteWired' },
             'binding.unwired': { target: '#incarnation.stopping', actions: 'noteFailure' },
@@ -211,9 +184,12 @@ export const incarnationMachine = setup({
         },
         resuming: {
           description: 'All taps are wired; the guest is resumed.',
-          entry: { type: 'qemu.resume', params: runOf },
+          entry: { type: 'qemu.resume', params: messages.resumeOf },
           on: {
-            'qemu.resume.done': { target: 'running' },
+            'qemu.resume.done': [
+              { guard: 'isPaused', target: 'pausing', actions: ['tellResumed', 'forgetFlows'] },
+              { target: 'running', actions: ['tellResumed', 'forgetFlows'] },
+            ],
             'qemu.resume.failed': [gone, { target: '#incarnation.stopping', actions: 'noteFailure' }],
             'qemu.resume.unknown': { target: 'resuming', reenter: true },
           },
@@ -228,6 +204,12 @@ export const incarnationMachine = setup({
             'qemu.watch-disks.failed': [gone, { target: '#incarnation.rewatching' }],
             'qemu.watch-disks.unknown': { target: '#incarnation.rewatching' },
             'incarnation.start': [replaced, { actions: 'tellRunning' }],
+            'incarnation.pause': toPause,
+            'incarnation.resume': { guard: 'isThis', actions: 'tellRunning' },
+            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+            'incarnation.send': { guard: 'isThis', target: 'sending', actions: 'takeOutgoing' },
+            // A repeated request.
+            'incarnation.go-on': { guard: 'isThis', actions: 'tellResumed' },
           },
         },
         stalled: {
@@ -242,7 +224,41 @@ export const incarnationMachine = setup({
             'qemu.await-disks.failed': [gone, { target: '#incarnation.rewatching' }],
             'qemu.await-disks.unknown': { target: '#incarnation.rewatching' },
             'incarnation.start': [replaced, { actions: 'tellStalled' }],
+            'incarnation.pause': toPause,
+            'incarnation.resume': { guard: 'isThis', actions: 'tellStalled' },
+            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
           },
+        },
+        pausing: {
+          description: 'QEMU is told to stop the guest where it is.',
+          entry: { type: 'qemu.pause', params: runOf },
+          on: {
+            'qemu.pause.done': [{ guard: 'isPaused', target: 'paused' }, { target: 'resuming' }],
+            'qemu.pause.failed': [gone, { target: '#incarnation.rewatching' }],
+            'qemu.pause.unknown': { target: 'pausing', reenter: true },
+          },
+          after: { pauseDeadline: { target: 'pausing', reenter: true } },
+        },
+        paused: {
+          description: 'The guest stands still until its VM resumes it.',
+          tags: 'steady',
+          entry: 'tellPaused',
+          on: {
+            'incarnation.start': [replaced, { actions: 'tellPaused' }],
+            'incarnation.pause': { guard: 'isThis', actions: 'tellPaused' },
+            'incarnation.resume': { guard: 'isThis', target: 'resuming', actions: 'wantRunning' },
+            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+          },
+        },
+        resetting: {
+          description: 'The guest is reset, and boots anew; a paused one stays paused.',
+          entry: { type: 'qemu.reset', params: runOf },
+          on: {
+            'qemu.reset.done': [{ guard: 'isPaused', target: 'pausing' }, { target: 'resuming' }],
+            'qemu.reset.failed': [gone, { target: '#incarnation.rewatching' }],
+            'qemu.reset.unknown': { target: 'resetting', reenter: true },
+          },
+          after: { resetDeadline: { target: 'resetting', reenter: true } },
         },
       },
     },

@@ -4,7 +4,17 @@ import { bindingUnwired, bindingWire, bindingWired } from '../binding/binding-pr
 import { failureSchema } from '../values/failures.ts';
 import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
-import { incarnationProofSchema, incarnationSpecSchema, type IncarnationSpec } from '../values/wiring.ts';
+import { trackedFlowsSchema, type TrackedFlow } from '../values/tracked-flows.ts';
+import {
+  incarnationProofSchema,
+  incarnationSpecSchema,
+  incomingDoorSchema,
+  migrationMethodSchema,
+  migrationProgressSchema,
+  outgoingSpecSchema,
+  type IncarnationSpec,
+  type OutgoingSpec,
+} from '../values/wiring.ts';
 
 /** How QEMU ended, as the dataplane observed it. */
 export const runEndSchema = z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']);
@@ -28,6 +38,10 @@ export const incarnationStop = message('incarnation.stop', 'The VM requests the 
   graceMs: z.int(),
   incarnationUid: z.string().nullable(),
 });
+const ofRun = { incarnationUid: z.string() };
+export const incarnationPause = message('incarnation.pause', 'The VM requests that the guest stands still.', ofRun);
+export const incarnationResume = message('incarnation.resume', 'The VM requests that the guest goes on.', ofRun);
+export const incarnationReset = message('incarnation.reset', 'The VM requests that the guest boots anew.', ofRun);
 export const incarnationRunning = message('incarnation.running', 'The guest runs.', {
   host: z.string(),
   runEpoch: z.int(),
@@ -43,6 +57,11 @@ export const incarnationStalled = message(
     error: failureSchema,
   },
 );
+export const incarnationPaused = message(
+  'incarnation.paused',
+  'The guest stands still, as requested.',
+  incarnationRunning.schema.shape,
+);
 export const incarnationEnded = message(
   'incarnation.ended',
   'The run has ended and nothing of it is left, with the reason.',
@@ -55,19 +74,124 @@ export const incarnationEnded = message(
   },
 );
 
+// A run that moves to another host. Each of its two ends is told by the migration, and tells it.
+
+export const incarnationReceive = message(
+  'incarnation.receive',
+  'The migration requests this run on its new host: QEMU is to listen for the memory of the present run.',
+  { vm: z.string(), spec: incarnationSpecSchema },
+);
+export const incarnationReceiving = message(
+  'incarnation.receiving',
+  'QEMU listens on the new host, and has every tap, wired.',
+  { incarnationUid: z.string(), proof: incarnationProofSchema, door: incomingDoorSchema },
+);
+export const incarnationReceived = message(
+  'incarnation.received',
+  'Everything has arrived; the guest can be resumed.',
+  {
+    incarnationUid: z.string(),
+  },
+);
+export const incarnationGoOn = message(
+  'incarnation.go-on',
+  'The VM has decided for the new host: the guest is to go on there.',
+  { incarnationUid: z.string(), flows: trackedFlowsSchema },
+);
+export const incarnationResumed = message('incarnation.resumed', 'The guest goes on, on the new host.', {
+  incarnationUid: z.string(),
+  /** Wall time, ms since the epoch; null when it was not noticed. */
+  resumedAt: z.number().nullable(),
+  /** How many of its connections the new host knows. */
+  flows: z.int(),
+});
+export const incarnationSend = message(
+  'incarnation.send',
+  'The migration requests that the present run is sent to the one that listens.',
+  { incarnationUid: z.string(), outgoing: outgoingSpecSchema },
+);
+export const incarnationHold = message(
+  'incarnation.hold',
+  'The guest is to stand still for the rest of the sending, which then ends.',
+  { incarnationUid: z.string() },
+);
+export const incarnationProgress = message('incarnation.progress', 'How far the run has been sent.', {
+  incarnationUid: z.string(),
+  progress: migrationProgressSchema,
+});
+const sentFields = {
+  method: migrationMethodSchema,
+  /** Wall time at which the guest was stopped, ms since the epoch; null when it was not noticed. */
+  pausedAt: z.number().nullable(),
+  sentBytes: z.number(),
+  /** Connections of the guest that its new host is to know. */
+  flows: trackedFlowsSchema,
+};
+export const incarnationSent = message('incarnation.sent', 'All of the run was sent; its guest stands still.', {
+  incarnationUid: z.string(),
+  ...sentFields,
+});
+export const incarnationUnsend = message(
+  'incarnation.unsend',
+  'The migration has ended without the VM having decided for the new host: the guest is to go on here.',
+  { incarnationUid: z.string() },
+);
+export const incarnationUnsent = message('incarnation.unsent', 'The run is not being sent; its guest goes on.', {
+  incarnationUid: z.string(),
+  /** Why the sending failed; null when the migration has asked for its end. */
+  error: failureSchema.nullable(),
+});
+
+export interface SendParams {
+  readonly spec: IncarnationSpec;
+  readonly outgoing: OutgoingSpec;
+}
+
 export interface RunParams {
   readonly spec: IncarnationSpec;
+}
+
+export interface ResumeParams extends RunParams {
+  /** Of a run that has moved here: what the connection tracking is told before. */
+  readonly flows?: readonly TrackedFlow[];
 }
 
 export const incarnationKind = defineKind({
   kind: 'incarnation',
   says: 'One run of a VM on a host: a QEMU process from its start to its end.',
   placement: 'pinned',
+  secrets: ['seed.userData'],
   commands: {},
-  takes: [incarnationStart, incarnationStop, bindingWired, bindingUnwired, hostGone],
-  startedBy: [incarnationStart, incarnationStop],
+  takes: [
+    incarnationStart,
+    incarnationStop,
+    incarnationPause,
+    incarnationResume,
+    incarnationReset,
+    incarnationReceive,
+    incarnationGoOn,
+    incarnationSend,
+    incarnationHold,
+    incarnationUnsend,
+    bindingWired,
+    bindingUnwired,
+    hostGone,
+  ],
+  startedBy: [incarnationStart, incarnationStop, incarnationReceive, incarnationUnsend],
   fromNode: [hostGone],
-  sends: [incarnationRunning, incarnationStalled, incarnationEnded, bindingWire],
+  sends: [
+    incarnationRunning,
+    incarnationPaused,
+    incarnationStalled,
+    incarnationEnded,
+    incarnationReceiving,
+    incarnationReceived,
+    incarnationResumed,
+    incarnationProgress,
+    incarnationSent,
+    incarnationUnsent,
+    bindingWire,
+  ],
   effects: [
     effect<RunParams>()(
       'qemu.start',
@@ -76,7 +200,27 @@ export const incarnationKind = defineKind({
         ...incarnationProofSchema.shape,
       },
     ),
-    effect<RunParams>()('qemu.resume', 'Resumes the guest.', {}),
+    effect<ResumeParams>()(
+      'qemu.resume',
+      'Resumes the guest; of one that has moved here, the connection tracking learns its connections before.',
+      { resumedAt: z.number().nullable(), flows: z.int() },
+    ),
+    effect<RunParams>()(
+      'qemu.receive',
+      'Starts QEMU for a run that moves here; it listens for the memory and the bytes of local volumes.',
+      { ...incarnationProofSchema.shape, door: incomingDoorSchema },
+    ),
+    effect<RunParams>()('qemu.await-incoming', 'Ends when everything has arrived.', {}),
+    effect<SendParams>()('qemu.send', 'Sends the run to the QEMU that listens; the guest stands still at its end.', {
+      ...sentFields,
+    }),
+    effect<RunParams>()('qemu.measure', 'Reads how far the sending is.', {
+      progress: migrationProgressSchema.nullable(),
+    }),
+    effect<RunParams>()('qemu.hold', 'Stops the guest for the rest of the sending.', {}),
+    effect<RunParams>()('qemu.unsend', 'Ends the sending and lets the guest go on.', {}),
+    effect<RunParams>()('qemu.pause', 'Pauses the guest.', {}),
+    effect<RunParams>()('qemu.reset', 'Resets the guest as its reset button does; a paused one stays paused.', {}),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
     effect<RunParams>()(
       'qemu.watch-disks',

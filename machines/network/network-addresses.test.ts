@@ -8,7 +8,7 @@ import { freshUse, nextBlock, restMs, type SubnetUse } from './network-addresses
 import { networkMachine } from './network-machine.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { held, specOf } from './network-rows-for-tests.ts';
-import { resolvedSubnet } from './network-spec.ts';
+import { spaceOf } from './network-spec.ts';
 
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
 
@@ -30,7 +30,13 @@ class Ledger {
 
   private heard(event: { type: string; port: string; address: string | null; mac?: string | null }) {
     const block = event.address === null ? nextBlock(this.subnets)?.block : blockOf(addressOf(event.address));
-    const names = [`port/${event.port}`, `block/${block}`, `owner/${event.address}`, `mac/${event.mac}`];
+    const names = [
+      `port/${event.port}`,
+      `beside/${event.port}`,
+      `block/${block}`,
+      `owner/${event.address}`,
+      `mac/${event.mac}`,
+    ];
     const loaded = Object.fromEntries(names.map((name) => [name, this.rows.get(name) ?? null]));
     const move = decided(networkMachine, this.context, { in: 'ready', on: event, rows: loaded, at: this.now, to: '' });
     this.context = move.context;
@@ -115,7 +121,7 @@ test('a full subnet refuses, and allocates addresses again after their rest', ()
 test('four thousand ports fit into a network; the next is refused with the numbers until one is released', () => {
   const ledger = new Ledger();
   const wide = specOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
-  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))) };
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(spaceOf(subnet))) };
   const given = Array.from({ length: 4_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
   assert.is(given.indexOf(undefined), -1);
   assert.is(ledger.allocate('port/t/late', null), undefined);
@@ -130,7 +136,7 @@ test('four thousand ports fit into a network; the next is refused with the numbe
 test('a thousand ports in a /16: one block and two rows each', () => {
   const ledger = new Ledger();
   const wide = specOf({ subnets: [{ cidr: '10.0.0.0/16' }] });
-  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))) };
+  ledger.context = { ...held, spec: wide, subnets: wide.subnets.map((subnet) => freshUse(spaceOf(subnet))) };
   const given = Array.from({ length: 1_000 }, (_, n) => ledger.allocate(`port/t/x${n}`, null));
   assert.is(new Set(given).size, 1_000);
   assert.ok(JSON.stringify(ledger.context).length < 2_000, 'the context does not grow with the ports');

@@ -9,7 +9,7 @@
  */
 import * as addresses from '../values/addresses.ts';
 import type { Failure } from '../values/failures.ts';
-import type { SubnetSpec } from '../values/wiring.ts';
+import { blocksFrom, chosenCount, chooser, isChosen, isKept, rangesOf, type AddressSpace } from './address-pools.ts';
 
 /**
  * A released address rests for this long: only its last port may get it, because peers may still have it in their
@@ -18,11 +18,13 @@ import type { SubnetSpec } from '../values/wiring.ts';
 export const restMs = 600_000;
 
 /** What the context keeps per subnet. */
-export interface SubnetUse extends SubnetSpec {
-  /** Where the next search starts: after the last allocated address. */
+export interface SubnetUse extends AddressSpace {
+  /** Where the next search starts: after the last address that was chosen. */
   readonly cursor: string;
-  /** Number of free addresses, resting ones included. */
+  /** Number of free addresses of the pools, resting ones included. */
   readonly free: number;
+  /** Number of allocated addresses outside the pools: they were requested, or the pools were changed. */
+  readonly outside: number;
   /** Block without an available address -> when its first rest ends; null when no address of it rests. */
   readonly full: Readonly<Record<string, number | null>>;
 }
@@ -37,6 +39,15 @@ export interface Block {
 export interface Owner {
   readonly port: string;
   readonly mac: string;
+  /** The address is not the port's own, but of one of its allowed address pairs. */
+  readonly pair?: true;
+}
+
+/** Row `beside/<port id>`: what a port has beside its address; there is none when it has nothing. */
+export interface Beside {
+  /** Address -> MAC, of its allowed address pairs. */
+  readonly pairs: Readonly<Record<string, string>>;
+  readonly dnsName: string | null;
 }
 
 /** Row `port/<port id>`. */
@@ -47,31 +58,23 @@ export interface Held {
 
 const emptyBlock: Block = { used: addresses.emptyBits, rest: {} };
 
-const isKept = (subnet: SubnetUse, at: number): boolean =>
-  addresses.isReserved(addresses.cidrOf(subnet.cidr), at) || at === addresses.addressOf(subnet.gateway);
-
-export function freshUse(subnet: SubnetSpec): SubnetUse {
-  const cidr = addresses.cidrOf(subnet.cidr);
-  const gateway = addresses.addressOf(subnet.gateway);
-  const extra = addresses.isReserved(cidr, gateway) ? 0 : 1;
-  const first = addresses.formatAddress(cidr.base + addresses.reservedHead);
-  return { ...subnet, cursor: first, free: addresses.sizeOf(cidr) - addresses.reservedHead - 1 - extra, full: {} };
+export function freshUse(space: AddressSpace): SubnetUse {
+  const first = addresses.formatAddress(addresses.cidrOf(space.cidr).base + space.reservedHead);
+  return { ...space, cursor: first, free: chosenCount(space), outside: 0, full: {} };
 }
 
-export const subnetWith = <S extends SubnetSpec>(subnets: readonly S[], address: number): S | undefined =>
-  subnets.find((subnet) => addresses.contains(addresses.cidrOf(subnet.cidr), address));
+export const subnetWith = <S extends { readonly cidr: string }>(
+  subnets: readonly S[],
+  address: number,
+): S | undefined => subnets.find((subnet) => addresses.contains(addresses.cidrOf(subnet.cidr), address));
 
 /**
- * The first block that is not full, searched from the cursor around the subnet; otherwise the block whose first rest
+ * The first block that is not full, searched from the cursor around the pools; otherwise the block whose first rest
  * ends soonest.
  */
 function blockToSearch(subnet: SubnetUse): string | undefined {
-  const cidr = addresses.cidrOf(subnet.cidr);
-  const first = Math.floor(cidr.base / 256);
-  const count = Math.floor(addresses.lastOf(cidr) / 256) - first + 1;
-  const start = Math.floor(addresses.addressOf(subnet.cursor) / 256) - first;
-  for (let step = 0; step < count; step += 1) {
-    const block = addresses.blockOf((first + ((start + step) % count)) * 256);
+  for (const number of blocksFrom(subnet, Math.floor(addresses.addressOf(subnet.cursor) / 256))) {
+    const block = addresses.blockOf(number * 256);
     if (!(block in subnet.full)) return block;
   }
   return undefined;
@@ -107,29 +110,36 @@ function isFree(subnet: SubnetUse, block: Block, at: number, port: string, now: 
 
 function search(subnet: SubnetUse, block: string, stored: Block, port: string, now: number): number | undefined {
   const base = addresses.blockBase(block);
+  const isPooled = chooser(subnet);
   const cursor = addresses.addressOf(subnet.cursor);
   const start = addresses.blockOf(cursor) === block ? offsetOf(cursor) : 0;
   for (let step = 0; step < 256; step += 1) {
     const at = base + ((start + step) % 256);
-    if (isFree(subnet, stored, at, port, now)) return at;
+    if (isPooled(at) && isFree(subnet, stored, at, port, now)) return at;
   }
   return undefined;
 }
 
-/** When the first rest of a block ends, or null when no address rests. */
+/** When the first rest of an address of the pools in a block ends, or null when none rests. */
 function firstRested(subnet: SubnetUse, block: string, stored: Block): number | null {
   const base = addresses.blockBase(block);
-  const cidr = addresses.cidrOf(subnet.cidr);
+  const isPooled = chooser(subnet);
   const untils = Object.entries(stored.rest)
-    .filter(([offset]) => addresses.contains(cidr, base + Number(offset)))
+    .filter(([offset]) => isPooled(base + Number(offset)))
     .map(([, rest]) => rest.until);
   return untils.length === 0 ? null : Math.min(...untils);
+}
+
+/** A block with no address of the pools is never searched, full or not. */
+function isSearched(subnet: SubnetUse, block: string): boolean {
+  const base = addresses.blockBase(block);
+  return rangesOf(subnet).some(({ from, to }) => from < base + 256 && base <= to);
 }
 
 function withFullness(subnet: SubnetUse, block: string, stored: Block, now: number): SubnetUse {
   const rest: Record<string, number | null> = { ...subnet.full };
   delete rest[block];
-  const isFull = search(subnet, block, stored, '', now) === undefined;
+  const isFull = isSearched(subnet, block) && search(subnet, block, stored, '', now) === undefined;
   return { ...subnet, full: isFull ? { ...rest, [block]: firstRested(subnet, block, stored) } : rest };
 }
 
@@ -147,13 +157,19 @@ export interface Taken {
   readonly block: { readonly key: string; readonly value: Block };
 }
 
-function take(subnet: SubnetUse, key: string, stored: Block, at: number, now: number): Taken {
+/** The numbers of the subnet after one address was allocated (1) or released (-1). */
+const counted = (subnet: SubnetUse, at: number, taken: 1 | -1): SubnetUse =>
+  isChosen(subnet, at) ? { ...subnet, free: subnet.free - taken } : { ...subnet, outside: subnet.outside + taken };
+
+/** @param isChoice the search goes on behind it; a requested address has no influence on what is chosen next */
+function take(subnet: SubnetUse, key: string, stored: Block, at: number, now: number, isChoice: boolean): Taken {
   const clean = rested(stored, now);
   const rest = Object.fromEntries(Object.entries(clean.rest).filter(([offset]) => Number(offset) !== offsetOf(at)));
   const value: Block = { used: addresses.withBit(clean.used, offsetOf(at), true), rest };
   const cidr = addresses.cidrOf(subnet.cidr);
-  const next = at + 1 < addresses.lastOf(cidr) ? at + 1 : cidr.base + addresses.reservedHead;
-  const moved = { ...subnet, cursor: addresses.formatAddress(next), free: subnet.free - 1 };
+  const next = at + 1 < addresses.lastOf(cidr) ? at + 1 : cidr.base + subnet.reservedHead;
+  const use = counted(subnet, at, 1);
+  const moved = isChoice ? { ...use, cursor: addresses.formatAddress(next) } : use;
   return { address: addresses.formatAddress(at), subnet: withFullness(moved, key, value, now), block: { key, value } };
 }
 
@@ -172,17 +188,20 @@ export function takeNext(
 ): Taken | { readonly error: Failure; readonly full?: SubnetUse } {
   const found = nextBlock(subnets);
   if (found === undefined)
-    return failure('addresses_exhausted', 'every address of the network is in use; delete a port or add a subnet');
+    return failure(
+      'addresses_exhausted',
+      'every address of the pools is in use; delete a port, widen a pool or add a subnet',
+    );
   const { subnet, block } = found;
   const stored = loaded(block) ?? emptyBlock;
   const at = search(subnet, block, stored, port, now);
-  if (at !== undefined) return take(subnet, block, stored, at, now);
+  if (at !== undefined) return take(subnet, block, stored, at, now, true);
   const full = withFullness(subnet, block, stored, now);
   const until = full.full[block] ?? null;
   const again =
     until === null ? 'try again' : `the first of them is available in ${Math.ceil((until - now) / 1_000)} s`;
   return {
-    ...failure('addresses_resting', `the free addresses of the network were released recently; ${again}`, true),
+    ...failure('addresses_resting', `the free addresses of the pools were released recently; ${again}`, true),
     full,
   };
 }
@@ -203,17 +222,18 @@ export function takeThis(
     return failure('address_outside_subnet', `${address} is in no subnet of the network; choose one in ${cidrs}`);
   }
   if (isKept(subnet, at)) {
-    const why = at === addresses.addressOf(subnet.gateway) ? 'is the gateway' : 'is reserved';
+    const why = address === subnet.gateway ? 'is the gateway' : 'is reserved';
+    const head = subnet.reservedHead === 1 ? 'first address' : `first ${subnet.reservedHead} addresses`;
     return failure(
       'address_reserved',
-      `${address} ${why} of ${subnet.cidr}; the first five addresses and the last one are reserved`,
+      `${address} ${why} of ${subnet.cidr}; the ${head} and the last one are reserved`,
     );
   }
   if (owner !== undefined)
     return failure('address_taken', `${address} is held by ${owner.port}; choose another, or none`);
   const key = addresses.blockOf(at);
   const stored = loaded(key) ?? emptyBlock;
-  if (isFree(subnet, stored, at, port, now)) return take(subnet, key, stored, at, now);
+  if (isFree(subnet, stored, at, port, now)) return take(subnet, key, stored, at, now, false);
   const rest = stored.rest[String(offsetOf(at))];
   const seconds = Math.ceil(((rest?.until ?? now) - now) / 1_000);
   return failure(
@@ -232,7 +252,7 @@ export function hold(subnets: readonly SubnetUse[], address: string, now: number
   if (at === undefined || subnet === undefined || isKept(subnet, at)) return undefined;
   const key = addresses.blockOf(at);
   const stored = loaded(key) ?? emptyBlock;
-  return addresses.hasBit(stored.used, offsetOf(at)) ? undefined : take(subnet, key, stored, at, now);
+  return addresses.hasBit(stored.used, offsetOf(at)) ? undefined : take(subnet, key, stored, at, now, false);
 }
 
 /** Releases the address; its rest begins. */
@@ -244,9 +264,31 @@ export function giveBack(subnet: SubnetUse, address: string, port: string, now: 
   const value: Block = { used: addresses.withBit(stored.used, offsetOf(at), false), rest };
   return {
     address,
-    subnet: withFullness({ ...subnet, free: subnet.free + 1 }, key, value, now),
+    subnet: withFullness(counted(subnet, at, -1), key, value, now),
     block: { key, value },
   };
 }
 
-export const prefixOf = (subnet: SubnetSpec): number => addresses.cidrOf(subnet.cidr).prefix;
+export const prefixOf = (subnet: AddressSpace): number => addresses.cidrOf(subnet.cidr).prefix;
+
+/**
+ * The subnet with other pools. What is allocated stays, inside them or not.
+ * @param blocks all of the allocation, of other subnets too
+ */
+export function repooled(
+  subnet: SubnetUse,
+  pools: AddressSpace['pools'],
+  blocks: Readonly<Record<string, Block>>,
+  now: number,
+): SubnetUse {
+  const cidr = addresses.cidrOf(subnet.cidr);
+  let use: SubnetUse = { ...freshUse({ ...subnet, pools }), cursor: subnet.cursor };
+  for (const [key, block] of Object.entries(blocks)) {
+    const base = addresses.blockBase(key);
+    for (let offset = 0; offset < 256; offset += 1)
+      if (addresses.hasBit(block.used, offset) && addresses.contains(cidr, base + offset))
+        use = counted(use, base + offset, 1);
+    use = withFullness(use, key, block, now);
+  }
+  return use;
+}

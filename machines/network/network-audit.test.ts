@@ -1,22 +1,22 @@
 /** The list of a network's addresses, its utilisation, and what the comparison of its records finds. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Condition } from '../values/declared.ts';
+import type { Condition } from '../values/conditions.ts';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
-import { hold, type Block } from './network-addresses.ts';
+import { hold, type Beside, type Block } from './network-addresses.ts';
 import { addressesAtOnce, problemsOf, utilisation } from './network-audit.ts';
 import { networkMachine } from './network-machine.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { held, specOf } from './network-rows-for-tests.ts';
 import { freshUse } from './network-addresses.ts';
-import { resolvedSubnet } from './network-spec.ts';
+import { spaceOf } from './network-spec.ts';
 
 const macOf = (last: number): string => `02:50:0a:00:00:${last.toString(16).padStart(2, '0')}`;
 
 /** A network with an address for each of the numbers, and its rows. */
 function filled(lasts: readonly number[], cidr = '10.0.0.0/28') {
   const spec = specOf({ subnets: [{ cidr }] });
-  let subnets = spec.subnets.map((subnet) => freshUse(resolvedSubnet(subnet)));
+  let subnets = spec.subnets.map((subnet) => freshUse(spaceOf(subnet)));
   let block: Block | undefined;
   for (const last of lasts) {
     const taken = hold(subnets, `10.0.0.${last}`, 0, () => block);
@@ -30,6 +30,8 @@ function filled(lasts: readonly number[], cidr = '10.0.0.0/28') {
     ports: Object.fromEntries(lasts.map((at) => [`port/t/p${at}`, { address: `10.0.0.${at}`, mac: macOf(at) }])),
     macs: {} as Record<string, string>,
     blocks: (block === undefined ? {} : { '10.0.0': block }) as Record<string, Block>,
+    besides: {} as Record<string, Beside>,
+    names: {} as Record<string, string>,
   };
   return { context, rows };
 }
@@ -42,11 +44,19 @@ const answered = (context: NetworkContext, row: Omit<Row, 'in' | 'to'>) => {
 test('records that agree have no problem', () => {
   const { context, rows } = filled([5, 6, 9]);
   assert.equal(problemsOf(context, rows), []);
-  assert.equal(utilisation(context), { used: 3, all: 10 });
-  const stored = { 'owner/*': rows.owners, 'port/*': rows.ports, 'mac/*': rows.macs, 'block/*': rows.blocks };
+  assert.equal(utilisation(context), { used: 3, all: 10, outside: 0 });
+  const stored = {
+    'owner/*': rows.owners,
+    'port/*': rows.ports,
+    'mac/*': rows.macs,
+    'block/*': rows.blocks,
+    'beside/*': {},
+    'name/*': {},
+  };
   assert.equal(answered(context, { on: { type: 'network.verify' }, rows: stored }), {
     used: 3,
     all: 10,
+    outside: 0,
     ports: 3,
     problems: [],
   });
@@ -130,7 +140,11 @@ test('the condition AddressesFree tells at 80, 95 and 100 percent, and recovers'
   );
   const { context, rows } = filled([5, 6, 7, 8, 9, 10, 11, 12]);
   const on = { type: 'address.release', port: 'port/t/p5', address: '10.0.0.5' };
-  const loaded = { 'port/port/t/p5': rows.ports['port/t/p5'], 'block/10.0.0': rows.blocks['10.0.0'] };
+  const loaded = {
+    'beside/port/t/p5': null,
+    'port/port/t/p5': rows.ports['port/t/p5'],
+    'block/10.0.0': rows.blocks['10.0.0'],
+  };
   const { conditions } = decided(networkMachine, context, { in: 'ready', on, rows: loaded, to: '' }).context;
   assert.is((conditions as readonly Condition[]).find(({ type }) => type === 'AddressesFree')?.status, 'True');
 });

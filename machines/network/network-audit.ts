@@ -5,23 +5,25 @@
  */
 import { assertEvent } from 'xstate';
 import * as addresses from '../values/addresses.ts';
-import { withCondition, type Condition } from '../values/declared.ts';
+import { withCondition, type Condition } from '../values/conditions.ts';
 import { reply, rows, type Asked } from '../values/telling.ts';
 import * as ipam from './network-addresses.ts';
-import type { Block, Held, Owner } from './network-addresses.ts';
+import type { Beside, Block, Held, Owner } from './network-addresses.ts';
 import type { At, NetworkContext } from './network-messages.ts';
 
 /** Addresses of one answer. */
 export const addressesAtOnce = 200;
 
-/** Addresses that ports may have, and how many are allocated. */
+/** Addresses of the pools, how many of them are allocated, and how many outside of them are. */
 export function utilisation({ subnets }: Pick<NetworkContext, 'subnets'>): {
   readonly used: number;
   readonly all: number;
+  readonly outside: number;
 } {
   const all = subnets.reduce((sum, subnet) => sum + ipam.freshUse(subnet).free, 0);
   const free = subnets.reduce((sum, subnet) => sum + subnet.free, 0);
-  return { used: all - free, all };
+  const outside = subnets.reduce((sum, subnet) => sum + subnet.outside, 0);
+  return { used: all - free, all, outside };
 }
 
 /** Shares of used addresses from which on the condition `AddressesFree` is false, with its reason. */
@@ -31,17 +33,18 @@ const levels = [
   { from: 0.8, reason: 'Above80Percent' },
 ] as const;
 
-/** The conditions after a change of the allocated addresses. */
+/** The conditions after a change of the allocated addresses. @param remedy what to do when they become few */
 export function noteUtilisation(
-  context: NetworkContext,
+  context: Pick<NetworkContext, 'conditions'>,
   subnets: NetworkContext['subnets'],
   at: number,
+  remedy = 'add a subnet, widen a pool, or delete ports',
 ): readonly Condition[] {
   const { used, all } = utilisation({ subnets });
   const level = levels.find(({ from }) => used >= from * all);
   const type = 'AddressesFree';
   if (level === undefined) return withCondition(context.conditions, { type, status: 'True', reason: 'Enough' }, at);
-  const message = `${used} of ${all} addresses are allocated; add a subnet, or delete ports`;
+  const message = `${used} of ${all} addresses are allocated; ${remedy}`;
   return withCondition(context.conditions, { type, status: 'False', reason: level.reason, message }, at);
 }
 
@@ -50,8 +53,15 @@ const byAddress = (one: string, other: string): number => addresses.addressOf(on
 /** Answers with the addresses after the given one, in order, each with its owner. */
 export function listAddresses({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'network.addresses');
-  const { after, meta } = event;
-  const owners = rows<Owner>(event, 'owner');
+  return [reply(event.meta.commandId ?? '', addressPage(context.subnets, rows<Owner>(event, 'owner'), event.after))];
+}
+
+/** One answer to a command that lists addresses. @param after the last address of the answer before */
+export function addressPage(
+  subnets: NetworkContext['subnets'],
+  owners: Readonly<Record<string, Owner>>,
+  after: string | null,
+) {
   const from = after === null ? -1 : addresses.addressOf(after);
   const wanted = Object.keys(owners)
     .filter((address) => addresses.addressOf(address) > from)
@@ -59,7 +69,7 @@ export function listAddresses({ context, event }: At): readonly Asked[] {
   const page = wanted.slice(0, addressesAtOnce);
   const listed = page.map((address) => ({ address, mac: owners[address]?.mac, owner: owners[address]?.port }));
   const next = wanted.length > page.length ? page.at(-1) : null;
-  return [reply(meta.commandId ?? '', { ...utilisation(context), addresses: listed, next })];
+  return { ...utilisation({ subnets }), addresses: listed, next };
 }
 
 export function verifyAddresses({ context, event }: At): readonly Asked[] {
@@ -69,6 +79,8 @@ export function verifyAddresses({ context, event }: At): readonly Asked[] {
     ports: rows<Held>(event, 'port'),
     macs: rows<string>(event, 'mac'),
     blocks: rows<Block>(event, 'block'),
+    besides: rows<Beside>(event, 'beside'),
+    names: rows<string>(event, 'name'),
   });
   return [reply(event.meta.commandId ?? '', { ...utilisation(context), ports: context.ports, problems })];
 }
@@ -78,14 +90,17 @@ interface AddressRows {
   readonly ports: Readonly<Record<string, Held>>;
   readonly macs: Readonly<Record<string, string>>;
   readonly blocks: Readonly<Record<string, Block>>;
+  readonly besides: Readonly<Record<string, Beside>>;
+  readonly names: Readonly<Record<string, string>>;
 }
 
 /** One sentence for each disagreement; none when everything agrees. */
-export function problemsOf(context: NetworkContext, { owners, ports, macs, blocks }: AddressRows): readonly string[] {
+export function problemsOf(context: Pick<NetworkContext, 'subnets' | 'ports'>, rowsOf: AddressRows): readonly string[] {
+  const { owners, ports, macs, blocks, besides } = rowsOf;
   const { subnets, ports: counted } = context;
-  const problems: string[] = [];
-  for (const [address, { port, mac }] of Object.entries(owners)) {
-    const held = ports[port];
+  const problems: string[] = besideProblems(rowsOf);
+  for (const [address, { port, mac, pair }] of Object.entries(owners)) {
+    const held = pair === true ? { address, mac: besides[port]?.pairs[address] ?? 'none' } : ports[port];
     if (held?.address !== address)
       problems.push(`${address} is allocated to ${port}, which has ${held?.address ?? 'none'}`);
     else if (held.mac !== mac) problems.push(`${address} of ${port} has the MAC ${mac} here and ${held.mac} there`);
@@ -101,14 +116,31 @@ export function problemsOf(context: NetworkContext, { owners, ports, macs, block
       problems.push(`${port} has ${mac}, which is allocated to ${macs[mac] ?? 'nobody'}`);
   }
   for (const [mac, port] of Object.entries(macs))
-    if (ports[port]?.mac !== mac) problems.push(`${mac} is allocated to ${port}, which does not have it`);
+    if (ports[port]?.mac !== mac && !Object.values(besides[port]?.pairs ?? {}).includes(mac))
+      problems.push(`${mac} is allocated to ${port}, which does not have it`);
   for (const leaked of markedIn(blocks))
     if (owners[leaked] === undefined) problems.push(`${leaked} is marked, and nobody has it`);
-  const { used } = utilisation(context);
+  const { used, outside } = utilisation(context);
   const number = Object.keys(ports).length;
   if (counted !== number) problems.push(`${counted} ports are counted, and there are ${number}`);
-  if (used !== Object.keys(owners).length)
-    problems.push(`${used} addresses are counted, and there are ${Object.keys(owners).length}`);
+  if (used + outside !== Object.keys(owners).length)
+    problems.push(`${used + outside} addresses are counted, and there are ${Object.keys(owners).length}`);
+  return problems;
+}
+
+/** Of what ports have beside their addresses. */
+function besideProblems({ owners, ports, besides, names }: AddressRows): string[] {
+  const problems: string[] = [];
+  for (const [port, { pairs, dnsName }] of Object.entries(besides)) {
+    if (ports[port] === undefined) problems.push(`${port} has address pairs or a DNS name, and no address`);
+    for (const address of Object.keys(pairs))
+      if (owners[address]?.port !== port)
+        problems.push(`${port} has the pair ${address}, which is allocated to ${owners[address]?.port ?? 'nobody'}`);
+    if (dnsName !== null && names[dnsName] !== port)
+      problems.push(`${port} has the name ${dnsName}, which is that of ${names[dnsName] ?? 'nobody'}`);
+  }
+  for (const [name, port] of Object.entries(names))
+    if (besides[port]?.dnsName !== name) problems.push(`${name} is the name of ${port}, which does not have it`);
   return problems;
 }
 

@@ -20,7 +20,7 @@ const refusedBy = (error: object, generation = 1) => ({
   generation,
 });
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
-const free = { 'port/port/t/p': null, 'block/10.0.0': null };
+const free = { 'port/port/t/p': null, 'beside/port/t/p': null, 'block/10.0.0': null };
 
 const rows: readonly Row[] = [
   { in: 'born', on: create, command: 'c', to: 'claiming.quota', asks: ['defer', 'quota.claim > tenant'] },
@@ -129,7 +129,7 @@ const rows: readonly Row[] = [
   {
     in: 'ready',
     on: { type: 'address.release', port: 'port/t/p', address: null },
-    rows: { 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
+    rows: { 'beside/port/t/p': null, 'port/port/t/p': { address: '10.0.0.5', mac: 'm' } },
     to: 'ready',
     asks: ['address.release > network'],
   },
@@ -177,6 +177,13 @@ const changes: readonly Row[] = [
   { in: 'ready', on: declare('create', dns), command: 'd', to: 'ready', asks: ['reject exists_differently'] },
   { in: 'ready', on: declare('update', dns), command: 'd', to: 'ready', asks: ['network.claim > vpc', 'reply'] },
   { in: 'ready', on: declare('apply', dns), command: 'd', to: 'ready', asks: ['network.claim > vpc', 'reply'] },
+  {
+    in: 'ready',
+    on: declare('apply', { ...sixteen, metadata: true }),
+    command: 'd',
+    to: 'ready',
+    asks: ['network.claim > vpc', 'reply'],
+  },
   {
     in: 'ready',
     on: declare('apply', { ...sixteen, mtu: 1400 }),
@@ -331,7 +338,7 @@ test('a subnet that is left out, or stands in another place, is refused in these
     const { asked } = decided(networkMachine, { ...held, spec: specOf({ subnets: [a, b] }) }, row);
     return (asked[0]?.params as { readonly issues: unknown }).issues;
   };
-  const gone = '{"cidr":"10.0.0.0/24","gateway":"10.0.0.1","name":"subnet-10-0-0-0-24"}';
+  const gone = '{"cidr":"10.0.0.0/24","gateway":"10.0.0.1","name":"subnet-10-0-0-0-24","pools":null}';
   assert.equal(issuesOf([b]), [{ path: 'spec.subnets.0', message: `is ${gone} and cannot be removed` }]);
   const [had, has] = ['["10.0.0.0/24","10.0.1.0/24"]', '["10.0.1.0/24","10.0.0.0/24"]'];
   const message = `has the order ${had}, which cannot become ${has}`;

@@ -13,6 +13,7 @@ import * as audit from './network-audit.ts';
 import * as messages from './network-messages.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { networkKind, type NetworkDeclaration, type NetworkEvent } from './network-protocol.ts';
+import * as pairs from './network-pairs.ts';
 import * as recovery from './network-recovery.ts';
 import { problemsOf } from './network-spec.ts';
 
@@ -27,6 +28,7 @@ const kit = declaredKit<NetworkDeclaration, NetworkContext, NetworkEvent>(networ
 const serving = {
   'address.allocate': [{ guard: 'isNewEra', actions: 'askEra' }, { actions: 'allocate' }],
   'era.cleared': { guard: 'isPresent', actions: 'takeFound' },
+  'address.revise': { actions: 'revise' },
   'address.release': { actions: 'release' },
   'network.addresses': { actions: 'listAddresses' },
   'network.verify': { actions: 'verifyAddresses' },
@@ -71,6 +73,7 @@ export const networkMachine = setup({
     releaseCidrs: tell(messages.releaseCidrs),
     releaseEarlier: tell(messages.releaseEarlier),
     allocate: act(messages.allocate),
+    revise: act(pairs.revise),
     release: act(messages.release),
     refuseEarly: tell(messages.refuseEarly),
     refuseLate: tell(messages.refuseLate),

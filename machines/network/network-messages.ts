@@ -2,7 +2,7 @@
 import { assertEvent } from 'xstate';
 import { macOf, macProblem, addressOf } from '../values/addresses.ts';
 import type { DeclaredContext } from '../values/declared.ts';
-import type { Failure } from '../values/failures.ts';
+import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
 import { putRow, reject, rejectFor, removeRow, row, rows, send } from '../values/telling.ts';
@@ -12,9 +12,16 @@ import { networkClaim, networkRelease } from '../vpc/vpc-protocol.ts';
 import * as ipam from './network-addresses.ts';
 import { noteUtilisation } from './network-audit.ts';
 import type { Block, Held, Owner, SubnetUse, Taken } from './network-addresses.ts';
-import { addressAllocated, addressConfirm, addressRefused, addressRelease } from './network-protocol.ts';
+import { besides, blockIn, blockRows, booked, unnamed } from './network-pairs.ts';
+import {
+  addressAllocate,
+  addressAllocated,
+  addressConfirm,
+  addressRefused,
+  addressRelease,
+} from './network-protocol.ts';
 import type { NetworkDeclaration, NetworkEvent } from './network-protocol.ts';
-import { resolvedSubnet } from './network-spec.ts';
+import { resolvedSubnet, spaceOf } from './network-spec.ts';
 
 export interface NetworkContext extends DeclaredContext<NetworkDeclaration> {
   /** A declaration that adds subnets, while their CIDRs are being claimed; null otherwise. */
@@ -35,11 +42,25 @@ type Done = Acted<NetworkContext>;
 
 // Life
 
+/** Whether a declaration has other pools for a subnet that there is: then all blocks are counted anew. */
+export const changesPools = (
+  subnets: readonly SubnetUse[],
+  declared: Pick<NetworkDeclaration, 'subnets'> | null,
+): boolean =>
+  (declared?.subnets ?? []).some((subnet) => {
+    const known = subnets.find(({ cidr }) => cidr === subnet.cidr);
+    return known !== undefined && !sameJson(known.pools, subnet.pools);
+  });
+
 /** Existing subnets keep their allocations; a new one starts empty. */
 export function resolveSubnets({ context, event }: At): Partial<NetworkContext> {
   const known = new Map(context.subnets.map((subnet) => [subnet.cidr, subnet]));
-  const subnets = (context.spec?.subnets ?? []).map(resolvedSubnet);
-  const used = subnets.map((subnet) => known.get(subnet.cidr) ?? ipam.freshUse(subnet));
+  const blocks = changesPools(context.subnets, context.spec) ? rows<Block>(event, 'block') : {};
+  const used = (context.spec?.subnets ?? []).map(spaceOf).map((space) => {
+    const had = known.get(space.cidr);
+    if (had === undefined) return ipam.freshUse(space);
+    return sameJson(had.pools, space.pools) ? had : ipam.repooled(had, space.pools, blocks, event.meta.at);
+  });
   if (context.generation > 1) return { subnets: used, conditions: noteUtilisation(context, used, event.meta.at) };
   // After the first era a network of this name may have existed before a rollback: it must reconcile first.
   return { subnets: used, era: eraOf(event) > 1 ? 0 : 1 };
@@ -125,15 +146,21 @@ export function takeQuota({ event }: At): Partial<NetworkContext> {
 
 // Addresses
 
-const specFor = (context: NetworkContext, { subnets, mtu, dhcp }: NetworkDeclaration): NetworkSpec => ({
+const specFor = (context: NetworkContext, { subnets, mtu, dhcp, metadata }: NetworkDeclaration): NetworkSpec => ({
   network: context.id,
   uid: context.uid,
   subnets: subnets.map(resolvedSubnet),
   mtu,
   dhcp,
+  metadata,
 });
 
-function allocated(context: NetworkContext, port: string, held: Held): Asked {
+function allocated(
+  context: NetworkContext,
+  port: string,
+  held: Held,
+  { pairs = [], dnsName = null }: Pick<ReturnType<typeof addressAllocate>, 'pairs' | 'dnsName'>,
+): Asked {
   const subnet = ipam.subnetWith(context.subnets, addressOf(held.address));
   return send(
     port,
@@ -143,6 +170,8 @@ function allocated(context: NetworkContext, port: string, held: Held): Asked {
       gateway: subnet?.gateway ?? '',
       vpc: vpcOf(context),
       network: specFor(context, context.spec as NetworkDeclaration),
+      pairs,
+      dnsName,
     }),
   );
 }
@@ -172,13 +201,29 @@ const overQuota = ({ id, ports, portQuota }: NetworkContext): Failure => ({
   retryable: false,
 });
 
+/** A port that has its address asks again, perhaps for other pairs or another name. */
+function allocateAgain({ context, event }: At, own: Held): Done {
+  assertEvent(event, 'address.allocate');
+  const { port, address, mac, pairs = [], dnsName = null, had = [] } = event;
+  const missing = unnamed(event, port, had);
+  if (missing.length > 0) {
+    const whole = addressAllocate({ port, address, mac, pairs, dnsName, had: [...had, ...missing] });
+    return { changes: {}, asks: [send(context.id, whole)] };
+  }
+  const beside = besides(event, { subnets: context.subnets, blocks: new Map() }, { port, own, pairs, dnsName });
+  if ('error' in beside) return { changes: {}, asks: [refused(port, beside.error, beside.path)] };
+  const after = { ...context, subnets: beside.books.subnets };
+  const asks = [...blockRows(beside.books), ...beside.asks, allocated(after, port, own, event)];
+  return { changes: { subnets: after.subnets }, asks };
+}
+
 /** Writes at most one block and two small rows; a third row only for a declared MAC. */
 export function allocate(seen: At): Done {
   const { context, event } = seen;
   assertEvent(event, 'address.allocate');
   const { port, address, mac, meta } = event;
   const had = row<Held>(event, 'port', port);
-  if (had !== undefined) return { changes: {}, asks: [allocated(context, port, had)] };
+  if (had !== undefined) return allocateAgain(seen, had);
   const trouble = macTrouble(seen);
   if (trouble !== undefined) return { changes: {}, asks: [refused(port, trouble, 'spec.mac')] };
   if (context.ports >= context.portQuota)
@@ -193,17 +238,25 @@ export function allocate(seen: At): Done {
     return { changes: { subnets }, asks: [refused(port, taken.error, 'spec.address')] };
   }
   const held: Held = { address: taken.address, mac: mac ?? macOf(addressOf(taken.address)) };
-  const after = { ...context, subnets: replaced(context, taken.subnet), ports: context.ports + 1 };
+  const books = booked({ subnets: context.subnets, blocks: new Map() }, taken);
+  const { pairs = [], dnsName = null } = event;
+  const isPlain = pairs.length === 0 && dnsName === null;
+  const beside = isPlain ? { books, asks: [] } : besides(event, books, { port, own: held, pairs, dnsName });
+  if ('error' in beside) return { changes: {}, asks: [refused(port, beside.error, beside.path)] };
+  const after = { ...context, subnets: beside.books.subnets, ports: context.ports + 1 };
   const asks = [
-    putRow('block', taken.block.key, taken.block.value),
+    ...blockRows(beside.books),
     putRow('owner', held.address, { port, mac: held.mac } satisfies Owner),
     putRow('port', port, held),
     ...(mac === null ? [] : [putRow('mac', mac, port)]),
-    allocated(after, port, held),
+    ...beside.asks,
+    allocated(after, port, held, event),
   ];
   const conditions = noteUtilisation(context, after.subnets, meta.at);
   return { changes: { subnets: after.subnets, ports: after.ports, conditions }, asks };
 }
+
+const leaving = (port: string, own: Held) => ({ port, own, pairs: [], dnsName: null });
 
 export function release({ context, event }: At): Done {
   assertEvent(event, 'address.release');
@@ -212,18 +265,27 @@ export function release({ context, event }: At): Done {
   const subnet = held === undefined ? undefined : ipam.subnetWith(context.subnets, addressOf(held.address));
   if (held === undefined || subnet === undefined) return { changes: {}, asks: [] };
   // A port that gave up before the answer does not know its address, so the network releases it by a message to itself.
-  if (event.address === null)
-    return { changes: {}, asks: [send(context.id, addressRelease({ port, address: held.address }))] };
+  const { had = [] } = event;
+  const missing = unnamed(event, port, had);
+  if (event.address === null || (event.address === held.address && missing.length > 0)) {
+    const whole = addressRelease({ port, address: held.address, had: [...had, ...missing] });
+    return { changes: {}, asks: [send(context.id, whole)] };
+  }
   if (event.address !== held.address) return { changes: {}, asks: [] };
-  const given = ipam.giveBack(subnet, held.address, port, meta.at, (key) => row<Block>(event, 'block', key));
+  const beside = besides(event, { subnets: context.subnets, blocks: new Map() }, leaving(port, held));
+  if ('error' in beside) return { changes: {}, asks: [] };
+  const left = ipam.subnetWith(beside.books.subnets, addressOf(held.address)) ?? subnet;
+  const given = ipam.giveBack(left, held.address, port, meta.at, blockIn(event, beside.books));
+  const books = booked(beside.books, given);
   const isDeclared = held.mac !== macOf(addressOf(held.address));
   const asks = [
-    putRow('block', given.block.key, given.block.value),
+    ...blockRows(books),
+    ...beside.asks,
     removeRow('owner', held.address),
     removeRow('port', port),
     ...(isDeclared ? [removeRow('mac', held.mac)] : []),
   ];
-  const subnets = replaced(context, given.subnet);
+  const { subnets } = books;
   const conditions = noteUtilisation(context, subnets, meta.at);
   return { changes: { subnets, ports: context.ports - 1, conditions }, asks };
 }

@@ -7,7 +7,7 @@ import { networkMachine } from './network-machine.ts';
 import { declare, held, sixteen } from './network-rows-for-tests.ts';
 
 const allocate = { type: 'address.allocate', port: 'port/t/p', address: null, mac: null };
-const free = { 'port/port/t/p': null, 'block/10.0.0': null };
+const free = { 'port/port/t/p': null, 'beside/port/t/p': null, 'block/10.0.0': null };
 const foundAt = (address: string, port = 'port/t/lost') => ({
   vpc: 'vpc/t/main',
   port,
@@ -76,7 +76,7 @@ test('found addresses are held for the ports that have them, and are not given t
     in: 'ready',
     on: { ...allocate, port: 'port/t/lost' },
     era: 2,
-    rows: { 'port/port/t/lost': { address: first, mac: 'm' }, 'block/10.0.0': block },
+    rows: { 'beside/port/t/lost': null, 'port/port/t/lost': { address: first, mac: 'm' }, 'block/10.0.0': block },
     to: '',
   });
   assert.is((same.asked[0]?.params as { event: { address: string } }).event.address, first);

@@ -3,7 +3,7 @@ import { newDeclared } from '../values/declared.ts';
 import { freshUse } from './network-addresses.ts';
 import type { NetworkContext } from './network-messages.ts';
 import { networkSpec, type NetworkDeclaration } from './network-protocol.ts';
-import { resolvedSubnet } from './network-spec.ts';
+import { spaceOf } from './network-spec.ts';
 
 /** A spec as a client writes it, with defaults filled in. */
 export const specOf = (input: object): NetworkDeclaration => networkSpec.parse(input) as NetworkDeclaration;
@@ -22,7 +22,7 @@ export const held: NetworkContext = {
   generation: 1,
   observedGeneration: 1,
   proposed: null,
-  subnets: spec.subnets.map((subnet) => freshUse(resolvedSubnet(subnet))),
+  subnets: spec.subnets.map((subnet) => freshUse(spaceOf(subnet))),
   ports: 0,
   portQuota: 4_000,
   era: 1,

@@ -5,11 +5,15 @@ import { sameJson } from '../values/failures.ts';
 import type { ItemRule, SpecChange } from '../values/kind.ts';
 import type { Issue } from '../values/telling.ts';
 import type { SubnetSpec } from '../values/wiring.ts';
+import { routeProblems, type DhcpRoute } from '../values/dhcp-routes.ts';
+import { poolProblems, type AddressSpace, type Pool } from './address-pools.ts';
 
 interface DeclaredSubnet {
   readonly name?: string | undefined;
   readonly cidr: string;
   readonly gateway: string | null;
+  /** Absent in what was stored before there were pools. */
+  readonly pools?: readonly Pool[] | null;
 }
 
 /** Defaults of a subnet: a name that does not depend on other subnets, and the first usable address as gateway. */
@@ -19,18 +23,35 @@ export function resolvedSubnet({ name, cidr, gateway }: DeclaredSubnet): SubnetS
   return { name: name ?? `subnet-${cidr.replaceAll(/[./]/g, '-')}`, cidr, gateway: gateway ?? first };
 }
 
-const byCidr = keyedItems<SubnetSpec>('cidr', { added: 'in place', removed: 'replace', changed: 'replace' });
+/** What the allocation of the subnet's addresses knows of it; hosts need only `resolvedSubnet`. */
+export const spaceOf = (subnet: DeclaredSubnet): AddressSpace => ({
+  ...resolvedSubnet(subnet),
+  reservedHead: addresses.reservedHead,
+  pools: subnet.pools ?? null,
+});
+
+const byCidr = keyedItems<SubnetSpec & Pick<AddressSpace, 'pools'>>('cidr', {
+  added: 'in place',
+  removed: 'replace',
+  changed: 'replace',
+  fields: { pools: 'in place' },
+});
+
+const comparable = (subnet: DeclaredSubnet) => ({ ...resolvedSubnet(subnet), pools: subnet.pools ?? null });
 
 function changesOf(
   before: readonly DeclaredSubnet[],
   after: readonly DeclaredSubnet[],
   path: string,
 ): readonly SpecChange[] {
-  const [had, has] = [before.map(resolvedSubnet), after.map(resolvedSubnet)];
+  const [had, has] = [before.map(comparable), after.map(comparable)];
   return sameJson(had, has) ? [] : byCidr(had, has, path);
 }
 
-/** A subnet may be added; an existing one can be neither changed nor removed. Defaults are compared as if written. */
+/**
+ * A subnet may be added, and pools change; an existing one can be neither changed otherwise nor removed. Defaults are
+ * compared as if written.
+ */
 export const subnetChanges: ItemRule<readonly DeclaredSubnet[]> = Object.assign(changesOf, {
   says: byCidr.says,
   fields: byCidr.fields,
@@ -48,9 +69,21 @@ function gatewayProblem(subnet: SubnetSpec, path: string): readonly Problem[] {
   return [{ code: 'gateway_outside_subnet', path: `${path}.gateway`, message }];
 }
 
+/** What may be declared of a network, as far as its problems go. */
+export interface DeclaredNetwork {
+  readonly subnets: readonly DeclaredSubnet[];
+  readonly dhcp?: { readonly routes: readonly DhcpRoute[] };
+}
+
 /** @returns every problem within the declaration; the VPC checks overlaps with other networks. */
-export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }): readonly Problem[] {
-  const subnets = spec.subnets.map(resolvedSubnet);
+export function problemsOf({ dhcp, subnets }: DeclaredNetwork): readonly Problem[] {
+  const problems = subnetProblems(subnets);
+  if (problems.some(({ code }) => code === 'cidr_invalid')) return problems;
+  return [...problems, ...routeProblems(dhcp?.routes ?? [], subnets.map(resolvedSubnet), 'spec.dhcp.routes')];
+}
+
+function subnetProblems(declared: readonly DeclaredSubnet[]): readonly Problem[] {
+  const subnets = declared.map(resolvedSubnet);
   const problems: Problem[] = [];
   for (const [index, subnet] of subnets.entries()) {
     const path = `spec.subnets.${index}`;
@@ -60,6 +93,7 @@ export function problemsOf(spec: { readonly subnets: readonly DeclaredSubnet[] }
       continue;
     }
     problems.push(...gatewayProblem(subnet, path));
+    problems.push(...poolProblems(spaceOf(declared[index] ?? subnet), `${path}.pools`));
     for (const [before, other] of subnets.slice(0, index).entries()) {
       const isCidr = addresses.cidrProblem(other.cidr) === undefined;
       if (isCidr && addresses.overlap(addresses.cidrOf(other.cidr), addresses.cidrOf(subnet.cidr))) {

@@ -1,15 +1,17 @@
 /** Context of a port, its changes and the guards of its chart: pure functions. */
 import { assertEvent } from 'xstate';
 import { type DeclaredContext } from '../values/declared.ts';
+import { expandedPairs } from '../values/address-pairs.ts';
 import { specChanges } from '../values/spec-changes.ts';
 import { failureOf, isHostGone, sameJson } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
 import type { Seen } from '../values/telling.ts';
-import type { HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
+import type { AddressPair, HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
 import { addressesResting } from '../network/network-protocol.ts';
 import { defaultGroupName } from '../security-group/security-group-protocol.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
+import type { Standby } from './port-standby.ts';
 
 /** Address and MAC that the network has allocated. */
 interface Grant {
@@ -19,6 +21,15 @@ interface Grant {
   readonly gateway: string;
   readonly vpc: string;
   readonly network: NetworkSpec;
+}
+
+/** A changed spec that waits for the network: other address pairs, or another DNS name. */
+export interface Proposal {
+  readonly spec: PortSpec;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly protect: boolean;
+  /** The deferred command; null for a claim of the VM. */
+  readonly commandId: string | null;
 }
 
 export interface PortContext extends DeclaredContext<PortSpec> {
@@ -36,8 +47,16 @@ export interface PortContext extends DeclaredContext<PortSpec> {
   readonly bindingUid: string | null;
   /** Read back from the kernel of its host; null while the wiring is not proven. */
   readonly proof: TapProof | null;
+  /** The second binding, on another host; null when there is none. */
+  readonly standby: Standby | null;
+  /** A change that the network is asked for; null when there is none. */
+  readonly proposed: Proposal | null;
+  /** Addresses of pairs whose place the VPC was told. */
+  readonly located: readonly string[];
   /** Ids of the security groups that count the port among their holders: those it has, and had until the last proof. */
   readonly joined: readonly string[];
+  /** Actor ids of objects that are told its address and its end. */
+  readonly followers: readonly string[];
 }
 
 export type At = Seen<PortContext, PortEvent>;
@@ -49,6 +68,7 @@ export const bindingId = ({ id, host }: PortContext): string => counterpartOf(id
 /** Ids of the security groups of a spec, sorted. */
 export const groupIds = ({ id }: Pick<PortContext, 'id'>, spec: PortSpec | null): readonly string[] => {
   const { tenant } = partsOfId(id);
+  if (spec?.portSecurity === false) return [];
   return (spec?.securityGroups ?? [defaultGroupName]).map((name) => idOf('security-group', tenant, name)).sort();
 };
 
@@ -78,10 +98,18 @@ export function tapSpec(context: PortContext): TapSpec {
     prefixLength,
     gateway,
     mtu: network.mtu,
-    hostname: partsOfId(context.id).name.split('.')[0] ?? '',
+    hostname: context.spec?.dnsName ?? partsOfId(context.id).name.split('.')[0] ?? '',
     groups: groupIds(context, context.spec),
+    pairs: pairsOf(context),
+    portSecurity: isSecured(context),
   };
 }
+
+const isSecured = ({ spec }: PortContext): boolean => spec?.portSecurity ?? true;
+
+/** Its allowed address pairs, an address each. */
+export const pairsOf = (context: PortContext): readonly AddressPair[] =>
+  expandedPairs(context.spec?.addressPairs ?? [], grantOf(context)).map(({ address, mac }) => ({ address, mac }));
 
 // Changes
 
@@ -92,10 +120,21 @@ export function takeHolder({ event }: At): Changed {
   return { holder: event.holder };
 }
 
-/** The claim of its VM with other security groups. */
+/** The claim of its VM with other security groups or labels. */
 export function takeClaim({ context, event }: At): Changed {
   assertEvent(event, 'port.claim');
-  return { spec: event.spec, generation: context.generation + 1 };
+  const generation = claimChanges({ context, event }).length === 0 ? context.generation : context.generation + 1;
+  return { spec: event.spec, labels: event.labels ?? context.labels, generation };
+}
+
+export function takeFollower({ context, event }: At): Changed {
+  assertEvent(event, 'port.follow');
+  return { followers: [...new Set([...context.followers, event.meta.from ?? ''])] };
+}
+
+export function forgetFollower({ context, event }: At): Changed {
+  assertEvent(event, 'port.unfollow');
+  return { followers: context.followers.filter((one) => one !== event.meta.from) };
 }
 
 export function takeHost({ event }: At): Changed {
@@ -150,7 +189,14 @@ export const noteUnready = ({ context }: At): Changed => {
 
 export const noteTry = ({ context }: At): Changed => ({ tries: context.tries + 1 });
 
-export const noteOff = (): Changed => ({ host: null, proof: null, bindingUid: null, tries: 0, failure: null });
+export const noteOff = (): Changed => ({
+  located: [],
+  host: null,
+  proof: null,
+  bindingUid: null,
+  tries: 0,
+  failure: null,
+});
 
 // Guards
 
@@ -186,7 +232,14 @@ export function claimChanges({ context, event }: At): readonly SpecChange[] {
 
 /** A repeated claim of the VM that holds the port. */
 export const isSameClaim = ({ context, event }: At): boolean =>
-  event.type === 'port.claim' && event.holder === context.holder && claimChanges({ context, event }).length === 0;
+  event.type === 'port.claim' &&
+  event.holder === context.holder &&
+  sameJson(event.labels ?? context.labels, context.labels) &&
+  claimChanges({ context, event }).length === 0;
+
+/** A claim of the VM that holds the port, which changes nothing but labels. */
+export const isRelabellingClaim = (seen: At): boolean =>
+  seen.event.type === 'port.claim' && seen.event.holder === seen.context.holder && claimChanges(seen).length === 0;
 
 /** A claim of the VM that holds the port, which changes only what can change in place. */
 export const isRegroupingClaim = (seen: At): boolean =>
@@ -195,14 +248,63 @@ export const isRegroupingClaim = (seen: At): boolean =>
   claimChanges(seen).every(({ change }) => change === 'in place');
 
 /** The groups of the newest spec are wired, as read back from the kernel; a port on no host has nothing to wire. */
-export const isRegrouped = ({ proof, ...context }: PortContext): boolean =>
-  proof !== null && sameJson([...proof.groups].sort(), groupIds(context, context.spec));
+export const isRegrouped = (context: PortContext): boolean => {
+  const { proof, spec } = context;
+  return (
+    proof !== null &&
+    sameJson([...proof.groups].sort(), groupIds(context, spec)) &&
+    sameJson(proof.pairs ?? [], pairsOf(context)) &&
+    (proof.portSecurity ?? true) === isSecured(context)
+  );
+};
 
-/** A proof with other groups than the last one. */
-export const bringsGroups = (seen: At): boolean =>
-  seen.event.type === 'binding.ready' &&
-  isCurrent(seen) &&
-  !sameJson(seen.event.proof.groups, seen.context.proof?.groups ?? null);
+/** A proof with other groups or address pairs than the last one, or the first of a newer spec. */
+export const bringsGroups = (seen: At): boolean => {
+  const { context, event } = seen;
+  if (event.type !== 'binding.ready' || !isCurrent(seen)) return false;
+  const [before, after] = [context.proof, event.proof];
+  const isSame = sameJson([after.groups, after.pairs ?? []], [before?.groups ?? null, before?.pairs ?? []]);
+  return !isSame || context.observedGeneration < context.generation;
+};
+
+// Changes that the network is asked for
+
+const besides = ({ addressPairs = [], dnsName = null }: Partial<Pick<PortSpec, 'addressPairs' | 'dnsName'>>) => ({
+  pairs: addressPairs,
+  dnsName,
+});
+
+const asksNetwork = ({ spec }: PortContext, after: PortSpec): boolean => !sameJson(besides(spec ?? {}), besides(after));
+
+/** A declaration or claim that changes address pairs or DNS name. */
+export const needsNetwork = ({ context, event }: At): boolean => 'spec' in event && asksNetwork(context, event.spec);
+
+/** The address was allocated with what the newest spec has beside it. */
+export const isGranted = ({ context, event }: At): boolean =>
+  event.type === 'address.allocated' &&
+  (event.pairs === undefined ||
+    sameJson(besides(context.spec ?? {}), { pairs: event.pairs, dnsName: event.dnsName ?? null }));
+
+export const isProposing = ({ context }: At): boolean => context.proposed !== null;
+
+/** A claim of the VM that holds the port, for which the network is asked. */
+export const isExtendingClaim = (seen: At): boolean => isRegroupingClaim(seen) && needsNetwork(seen);
+
+/** The VM takes back a change that the network was asked for. */
+export const isRevertingClaim = (seen: At): boolean => isProposing(seen) && isSameClaim(seen);
+
+/** The network's answer to the newest proposal. */
+export const isAccepted = ({ context: { proposed }, event }: At): boolean =>
+  event.type === 'address.revised' &&
+  proposed !== null &&
+  sameJson(besides(proposed.spec), { pairs: event.pairs, dnsName: event.dnsName });
+
+export function propose({ context, event }: At): Changed {
+  assertEvent(event, ['port.update', 'port.apply', 'port.claim']);
+  const { spec, labels = context.labels, meta } = event;
+  const protect = event.type === 'port.claim' ? context.protect : (event.protect ?? context.protect);
+  return { proposed: { spec, labels, protect, commandId: meta.commandId ?? null } };
+}
 
 /** The asking group counts the port among its holders with reason. */
 export const hasJoined = ({ context, event }: At): boolean =>
@@ -217,6 +319,14 @@ export function groupMissing({ event }: At) {
   const message = `${what}; declare it and bind the port again, or name another`;
   return { type: groupCondition, status: 'False', reason: 'GroupMissing', message } as const;
 }
+
+/** Names of the hosts where the port has a binding, or is about to ask for one; also of a snapshot that was read. */
+export const hostNames = ({ host, standby }: Partial<Pick<PortContext, 'host' | 'standby'>>): readonly string[] =>
+  [host?.name, standby?.host].filter((name) => name !== undefined);
+
+/** The port has its binding on the asking host. */
+export const hasBinding = ({ context, event }: At): boolean =>
+  event.type === 'binding.confirm' && hostNames(context).includes(event.host);
 
 /** A request of a VM that does not hold the port. */
 export const isForeign = ({ context, event }: At): boolean => 'holder' in event && event.holder !== context.holder;
@@ -237,10 +347,13 @@ export const isGoneDirect = (seen: At): boolean =>
 
 /** An answer of the present binding to the newest request. */
 export const isCurrent = ({ context, event }: At): boolean => {
+  // Said before it was to be the active one.
+  if (event.type === 'binding.ready' && event.proof.standby === true) return false;
   if (!('host' in event) || typeof event.host !== 'string' || event.host !== context.host?.name) return false;
   return !('runEpoch' in event) || event.runEpoch === context.runEpoch;
 };
 export const isCurrentFault = (seen: At): boolean => isCurrent(seen) && mayPass(seen);
 export const isCurrentHeld = (seen: At): boolean => isCurrent(seen) && isHeld(seen);
 export const isOffLeaving = (seen: At): boolean => isCurrent(seen) && seen.context.leaving;
+export const isOffFirst = (seen: At): boolean => isCurrent(seen) && seen.context.standby !== null;
 export const isOffNext = (seen: At): boolean => isCurrent(seen) && seen.context.next !== null;

@@ -1,7 +1,7 @@
 /** The declaration of a port: created, changed, protected, deleted; its generations and conditions. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Condition } from '../values/declared.ts';
+import type { Condition } from '../values/conditions.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { portMachine } from './port-machine.ts';
 import * as p from './port-rows-for-tests.ts';

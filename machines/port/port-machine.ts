@@ -1,8 +1,8 @@
 /**
  * A port: an address of a network, and where it is bound. It requests the address from the network, a segment from the
  * VPC, and a tap from its binding on the host, and reports each step to the VM that holds it. It does not act on hosts
- * itself. Upholds: one binding at a time; routes to it are withdrawn before its tap is removed; `active` only with a
- * proof.
+ * itself. A second binding may stand by on another host (port-standby.ts). Upholds: one active binding at a time;
+ * routes to it are withdrawn before its tap is removed; `active` only with a proof.
  */
 import { assign, setup } from 'xstate';
 import { declaredKit, deletedBy, newDeclared, ready, whenBorn } from '../values/declared.ts';
@@ -14,6 +14,7 @@ import * as contexts from './port-context.ts';
 import type { PortContext } from './port-context.ts';
 import * as messages from './port-messages.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
+import { secondActions, secondGuards } from './port-migration.ts';
 import {
   atRest,
   bound,
@@ -25,6 +26,9 @@ import {
   late,
   living,
   moved,
+  moving,
+  ofNobody,
+  ofStandby,
   rebound,
   regrouped,
   regrouping,
@@ -44,10 +48,10 @@ export const portMachine = setup({
   actions: {
     ...requests,
     ...kit.actions,
+    ...secondActions,
     takeHolder: assign(contexts.takeHolder),
     takeHost: assign(contexts.takeHost),
     takeGrant: assign(contexts.takeGrant),
-    takeBind: assign(contexts.takeBind),
     noteNext: assign(contexts.noteNext),
     takeNext: assign(contexts.takeNext),
     noteLeaving: assign({ leaving: true, next: null }),
@@ -75,10 +79,23 @@ export const portMachine = setup({
     askAddress: tell(messages.askAddress),
     releaseAddress: tell(messages.releaseAddress),
     disownAddress: tell(messages.disownAddress),
+    disownBinding: tell(messages.disownBinding),
     askSegment: tell(messages.askSegment),
     askTap: tell(messages.askTap),
     takeOff: tell(messages.takeOff),
-    locate: tell(messages.locate),
+    propose: assign(contexts.propose),
+    forgetProposed: assign({ proposed: null }),
+    askRevision: tell(messages.askRevision),
+    acceptProposed: act(messages.acceptProposed),
+    rejectProposed: act(messages.rejectProposed),
+    dropProposed: act(messages.dropProposed),
+    locate: act(messages.locate),
+    relocate: tell(messages.relocate),
+    takeFollower: assign(contexts.takeFollower),
+    forgetFollower: assign(contexts.forgetFollower),
+    tellFollower: tell(messages.tellFollower),
+    tellFollowers: tell(messages.tellFollowers),
+    tellLost: tell(messages.tellLost),
     tellReady: tell(messages.tellReady),
     tellRefused: tell(messages.tellRefused),
     tellTapped: tell(messages.tellTapped),
@@ -92,17 +109,26 @@ export const portMachine = setup({
   },
   guards: {
     ...kit.guards,
+    ...secondGuards,
     hasAnother: contexts.hasAnother,
     mayPass: contexts.mayPass,
     isLost: contexts.isLost,
     wantsHost: contexts.wantsHost,
-    hasHost: contexts.hasHost,
+    isGranted: contexts.isGranted,
+    isGrantedHost: (seen) => contexts.isGranted(seen) && contexts.hasHost(seen),
     isLeaving: contexts.isLeaving,
     isHeld: contexts.isHeld,
     isSameClaim: contexts.isSameClaim,
+    isRelabellingClaim: contexts.isRelabellingClaim,
     isRegroupingClaim: contexts.isRegroupingClaim,
+    isProposing: contexts.isProposing,
+    needsNetwork: contexts.needsNetwork,
+    isAccepted: contexts.isAccepted,
+    isExtendingClaim: contexts.isExtendingClaim,
+    isRevertingClaim: contexts.isRevertingClaim,
     hasJoined: contexts.hasJoined,
     bringsGroups: contexts.bringsGroups,
+    hasBinding: contexts.hasBinding,
     isForeign: contexts.isForeign,
     isHere: contexts.isHere,
     isStale: contexts.isStale,
@@ -113,6 +139,7 @@ export const portMachine = setup({
     isCurrentHeld: contexts.isCurrentHeld,
     isOffLeaving: contexts.isOffLeaving,
     isOffNext: contexts.isOffNext,
+    isOffFirst: contexts.isOffFirst,
   },
   delays: {
     hostDeadline: 5_000,
@@ -135,12 +162,20 @@ export const portMachine = setup({
     bindingUid: null,
     proof: null,
     joined: [],
+    proposed: null,
+    located: [],
+    standby: null,
+    followers: [],
   }),
   initial: 'born',
   on: {
     'address.confirm': { guard: 'hasAnother', actions: 'disownAddress' },
+    'binding.confirm': [{ guard: 'hasBinding' }, { actions: 'disownBinding' }],
     'reference.missing': { actions: { type: 'setCondition', params: contexts.groupMissing } },
     'reference.confirm': [{ guard: 'hasJoined' }, { actions: 'disownReference' }],
+    'port.follow': { actions: ['takeFollower', 'tellFollower'] },
+    'port.unfollow': { actions: 'forgetFollower' },
+    ...ofStandby,
   },
   states: {
     born: {
@@ -150,8 +185,8 @@ export const portMachine = setup({
         ...whenBorn('port', 'deciding'),
         'port.claim': { target: 'deciding', actions: ['takeSpec', 'takeHolder'] },
         'port.release': { target: 'gone' },
-        'address.confirm': { target: 'gone', actions: 'disownAddress' },
-        'reference.confirm': { target: 'gone', actions: 'disownReference' },
+        ...ofNobody,
+        'port.follow': { target: 'gone' },
       },
     },
     deciding: {
@@ -185,8 +220,8 @@ export const portMachine = setup({
           entry: 'askAddress',
           on: {
             'address.allocated': [
-              { guard: 'hasHost', target: '#port.binding', actions: granted },
-              { target: '#port.unbound', actions: granted },
+              { guard: 'isGrantedHost', target: '#port.binding', actions: granted },
+              { guard: 'isGranted', target: '#port.unbound', actions: granted },
             ],
             'address.refused': [
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
@@ -289,9 +324,10 @@ export const portMachine = setup({
     active: {
       description: 'The port is wired on its host with a proof, and the VPC publishes the route to the other hosts.',
       tags: 'steady',
-      entry: [ready('True', 'Active'), 'settleGroups', 'locate', 'tellActive'],
+      entry: [ready('True', 'Active'), 'settleGroups', 'locate', 'retireFormer', 'tellActive', 'answerAll'],
       on: {
         ...bound,
+        ...moving,
         ...regrouped,
         'port.bind': rebound,
         'binding.ready': [
@@ -311,6 +347,7 @@ export const portMachine = setup({
       entry: ready('False', 'Degraded'),
       on: {
         ...bound,
+        ...moving,
         ...regrouped,
         'port.bind': rebound,
         'binding.ready': { guard: 'isCurrent', target: 'active', actions: 'noteProof' },
@@ -320,7 +357,7 @@ export const portMachine = setup({
     failed: {
       description: 'Permanent failure on this host; the failure says why. A new bind tries again.',
       tags: 'steady',
-      entry: ready('False', 'Failed'),
+      entry: [ready('False', 'Failed'), 'rejectAll'],
       on: {
         ...bound,
         'port.bind': [foreign, stale, { guard: 'isHere', target: 'binding', actions: 'takeBind' }, moved],
@@ -328,7 +365,7 @@ export const portMachine = setup({
     },
     unbinding: {
       description: 'Routes to it are withdrawn, then its host removes the tap.',
-      entry: [ready('False', 'Unbinding'), 'takeOff'],
+      entry: [ready('False', 'Unbinding'), 'dropStandby', 'takeOff'],
       on: {
         'port.create': [busy, ...living['port.create']],
         'port.update': [busy, ...living['port.update']],
@@ -338,11 +375,14 @@ export const portMachine = setup({
           ...deletedBy('port', inUse, { actions: ['noteLeaving', 'awaitAnswer'] })['port.delete'],
         ],
         'port.claim': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...living['port.claim']],
+        'address.revised': living['address.revised'],
+        'address.unrevised': living['address.unrevised'],
         'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
         'port.rest': [foreign, { actions: 'forgetNext' }],
         'port.unbind': [inUse, { actions: ['forgetNext', 'awaitUpdated'] }],
         'port.release': [foreign, { actions: 'noteLeaving' }],
         'binding.removed': [
+          { guard: 'isOffFirst', actions: 'awaitStandby' },
           { guard: 'isOffLeaving', target: 'gone', actions: ['noteOff', 'releaseAddress'] },
           { guard: 'isOffNext', target: 'binding', actions: ['noteOff', 'takeNext'] },
           { guard: 'isCurrent', target: 'unbound', actions: ['noteOff', 'tellUnbound', 'answerAll'] },
@@ -353,7 +393,7 @@ export const portMachine = setup({
     gone: {
       description: 'The port has ended, or was never created; its name is free and its address rests.',
       type: 'final',
-      entry: ['answerAll', 'tellGone', 'leaveGroups'],
+      entry: ['answerAll', 'dropProposed', 'tellGone', 'tellLost', 'leaveGroups'],
     },
   },
 });

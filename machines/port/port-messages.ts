@@ -2,16 +2,17 @@
 import { assertEvent } from 'xstate';
 import { bindingEnsure, bindingRemove } from '../binding/binding-protocol.ts';
 import { hostResolve } from '../cluster/cluster-protocol.ts';
-import { addressAllocate, addressRelease } from '../network/network-protocol.ts';
+import { addressAllocate, addressRelease, addressRevise } from '../network/network-protocol.ts';
 import { failureOf, type Failure } from '../values/failures.ts';
-import { clusterId } from '../values/identifiers.ts';
+import { clusterId, counterpartOf } from '../values/identifiers.ts';
 import type { SentEvent } from '../values/kind.ts';
-import { reject, rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
+import { reject, rejectFor, reply, send, type Acted, type Asked } from '../values/telling.ts';
 import { referenceAdd, referenceDrop } from '../values/references.ts';
 import { portLeft, portLocated, segmentNeed } from '../vpc/vpc-protocol.ts';
 import * as contexts from './port-context.ts';
 import type { At, PortContext } from './port-context.ts';
 import * as says from './port-protocol.ts';
+import { askStandby } from './port-standby.ts';
 
 /** Sends a message to the VM that holds the port, if one does. */
 const toHolder = ({ context }: At, event: SentEvent): readonly Asked[] =>
@@ -23,16 +24,30 @@ export function disownAddress({ context, event }: At): readonly Asked[] {
   return [send(event.network, addressRelease({ port: context.id, address: event.address }))];
 }
 
+/** Removes a binding that this port does not have; of a port whose record was lost, also what is known elsewhere. */
+export function disownBinding({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'binding.confirm');
+  const { id: port, spec } = context;
+  const { host, hostIndex, found } = event;
+  const { runEpoch, vpc, network, address, pairs } = found;
+  const removal = send(counterpartOf(port, 'binding', host), bindingRemove({ runEpoch }));
+  if (spec !== null) return [removal];
+  const left = [address, ...pairs].map((one) => send(vpc, portLeft({ port, address: one, host: hostIndex })));
+  return [...left, removal, send(network, addressRelease({ port, address, had: pairs }))];
+}
+
 // Creation
 
-export const tellReady = (seen: At): readonly Asked[] => {
-  const { id, grant, spec } = seen.context;
-  if (grant === null) return [];
+export const tellReady = ({ context }: At): readonly Asked[] => tellReadyOf(context);
+
+function tellReadyOf(context: PortContext): readonly Asked[] {
+  const { id, grant, spec, holder } = context;
+  if (grant === null || holder === null) return [];
   const { address, prefixLength, gateway, mac, network } = grant;
-  const groups = contexts.groupIds(seen.context, spec);
+  const groups = contexts.groupIds(context, spec);
   const facts = { network: network.network, address, prefixLength, gateway, mac, mtu: network.mtu, groups };
-  return toHolder(seen, says.portReady({ port: id, facts }));
-};
+  return [send(holder, says.portReady({ port: id, facts }))];
+}
 
 export const tellRefused = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
@@ -89,13 +104,54 @@ export const askHost = ({ context }: At): readonly Asked[] => [
 ];
 
 export const askAddress = ({ context }: At): readonly Asked[] => {
-  const { address = null, mac = null } = context.spec ?? {};
-  return [send(contexts.networkId(context), addressAllocate({ port: context.id, address, mac }))];
+  const { address = null, mac = null, addressPairs: pairs = [], dnsName = null } = context.spec ?? {};
+  return [send(contexts.networkId(context), addressAllocate({ port: context.id, address, mac, pairs, dnsName }))];
 };
+
+/** Asks for what the proposal, or else the spec, has beside the address. */
+export const askRevision = ({ context }: At): readonly Asked[] => {
+  const { addressPairs: pairs = [], dnsName = null } = context.proposed?.spec ?? context.spec ?? {};
+  const had = contexts.pairsOf(context).map(({ address }) => address);
+  return [send(contexts.networkId(context), addressRevise({ port: context.id, pairs, dnsName, had }))];
+};
+
+/** The network has agreed: the proposed spec is accepted. */
+export function acceptProposed({ context }: At): Acted<PortContext> {
+  const { id, uid, proposed, grant } = context;
+  if (proposed === null) return { changes: {}, asks: [] };
+  const { spec, labels, protect, commandId } = proposed;
+  const changes = { spec, labels, protect, generation: context.generation + 1, proposed: null };
+  const { address = null, mac = null } = grant ?? {};
+  const result = { uid, generation: changes.generation, result: 'updated', address, mac };
+  if (commandId !== null) return { changes, asks: [reply(commandId, result)] };
+  return { changes, asks: tellReadyOf({ ...context, ...changes, id }) };
+}
+
+/** The network has refused: client or VM are told, and the port stays what it was. */
+export function rejectProposed({ context, event }: At): Acted<PortContext> {
+  assertEvent(event, 'address.unrevised');
+  const { id, proposed, holder } = context;
+  if (proposed === null) return { changes: {}, asks: [] };
+  const { error, path } = event;
+  const toVm = holder === null ? [] : [send(holder, says.portRefused({ port: id, error: failureOf(error), path }))];
+  return {
+    changes: { proposed: null },
+    asks: proposed.commandId === null ? toVm : [rejectFor(proposed.commandId, failureOf(error), path)],
+  };
+}
+
+/** The port ends before the network has answered. */
+export function dropProposed({ context }: At): Acted<PortContext> {
+  const commandId = context.proposed?.commandId ?? null;
+  const message = `${context.id} was deleted before the change was decided`;
+  const error = { code: 'deleted', message, retryable: false };
+  return { changes: { proposed: null }, asks: commandId === null ? [] : [rejectFor(commandId, error, 'name')] };
+}
 
 export const releaseAddress = ({ context }: At): readonly Asked[] => {
   const address = context.grant?.address ?? null;
-  return [send(contexts.networkId(context), addressRelease({ port: context.id, address }))];
+  const had = context.grant === null ? [] : contexts.pairsOf(context).map((pair) => pair.address);
+  return [send(contexts.networkId(context), addressRelease({ port: context.id, address, had }))];
 };
 
 export const askSegment = ({ context }: At): readonly Asked[] => {
@@ -103,11 +159,13 @@ export const askSegment = ({ context }: At): readonly Asked[] => {
   return [send(vpc, segmentNeed({ port: context.id, host: contexts.hostOf(context), network: network.network }))];
 };
 
+/** Of the active binding, and what stands by for it is to have the same. */
 export const askTap = ({ context }: At): readonly Asked[] => [
   send(
     contexts.bindingId(context),
     bindingEnsure({ spec: contexts.tapSpec(context), port: context.id, direct: contexts.isDirect(context) }),
   ),
+  ...askStandby({ context }),
 ];
 
 /** The address and its host, for the VPC's routes. */
@@ -117,9 +175,55 @@ const whereabouts = (context: PortContext) => ({
   host: contexts.hostOf(context).index,
 });
 
-export const locate = ({ context }: At): readonly Asked[] => {
+/** Tells the VPC where its addresses are, and that those of pairs it has lost are nowhere. */
+export const locate = ({ context }: At): Acted<PortContext> => {
   const groups = context.proof?.groups ?? [];
-  return [send(contexts.grantOf(context).vpc, portLocated({ ...whereabouts(context), groups }))];
+  const pairs = (context.proof?.pairs ?? []).map(({ address }) => address);
+  const { vpc } = contexts.grantOf(context);
+  const at = (address: string) => ({ ...whereabouts(context), address });
+  const lost = context.located.filter((address) => !pairs.includes(address));
+  return {
+    changes: { located: pairs },
+    asks: [
+      ...located(context, context.labels),
+      ...pairs.map((address) => send(vpc, portLocated({ ...at(address), groups, pair: true }))),
+      ...lost.map((address) => send(vpc, portLeft(at(address)))),
+    ],
+  };
+};
+
+function located(context: PortContext, labels: PortContext['labels']): readonly Asked[] {
+  const groups = context.proof?.groups ?? [];
+  return [send(contexts.grantOf(context).vpc, portLocated({ ...whereabouts(context), groups, labels }))];
+}
+
+/** Tells the VPC the labels that a declaration or claim brings, if it knows the place of the port. */
+export const relocate = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, ['port.update', 'port.apply', 'port.claim']);
+  return context.proof === null ? [] : located(context, event.labels ?? context.labels);
+};
+
+// Followers
+
+const addressOf = ({ id, grant, followers }: PortContext): readonly Asked[] => {
+  if (grant === null) return [];
+  const { vpc, network, address } = grant;
+  const told = says.portAddress({ port: id, vpc, network: network.network, address });
+  return followers.map((to) => send(to, told));
+};
+
+export const tellFollowers = ({ context }: At): readonly Asked[] => addressOf(context);
+
+/** The answer to a follower, if the port has an address by now. */
+export const tellFollower = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'port.follow');
+  return addressOf({ ...context, followers: [event.meta.from ?? ''] });
+};
+
+/** The port has ended, or does not exist. */
+export const tellLost = ({ context, event }: At): readonly Asked[] => {
+  const followers = event.type === 'port.follow' ? [...context.followers, event.meta.from ?? ''] : context.followers;
+  return [...new Set(followers)].map((to) => send(to, says.portLost({ port: context.id })));
 };
 
 // Security groups
@@ -154,7 +258,9 @@ export const leaveGroups = ({ context }: At): readonly Asked[] =>
 
 /** Withdraws the routes to the port first, then removes its tap. */
 export const takeOff = ({ context }: At): readonly Asked[] => [
-  send(contexts.grantOf(context).vpc, portLeft(whereabouts(context))),
+  ...[contexts.grantOf(context).address, ...context.located].map((address) =>
+    send(contexts.grantOf(context).vpc, portLeft({ ...whereabouts(context), address })),
+  ),
   send(contexts.bindingId(context), bindingRemove({ runEpoch: context.runEpoch })),
 ];
 
@@ -196,9 +302,10 @@ export const tellGone = (seen: At): readonly Asked[] => {
   const { context, event } = seen;
   const gone = says.portGone({ port: context.id });
   if (context.spec !== null) return toHolder(seen, gone);
-  // The network is answered by the release of the address, a group by the drop of the reference.
-  if (event.type === 'address.confirm' || event.type === 'reference.confirm' || event.meta.from === undefined)
-    return [];
+  // The network is answered by the release of the address, a group by the drop of the reference, an agent by the
+  // removal of the binding, a follower apart.
+  const own = ['port.stand-down', 'address.confirm', 'reference.confirm', 'binding.confirm', 'port.follow'];
+  if (own.includes(event.type) || event.meta.from === undefined) return [];
   return [send(event.meta.from, gone)];
 };
 

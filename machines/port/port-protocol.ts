@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import {
+  bindingConfirm,
   bindingEnsure,
   bindingFailed,
   bindingReady,
@@ -18,7 +19,12 @@ import {
   addressConfirm,
   addressRefused,
   addressRelease,
+  addressRevise,
+  addressRevised,
+  addressUnrevised,
 } from '../network/network-protocol.ts';
+import { addressPairsSchema, dnsNameSchema, portSecuritySchema } from '../values/address-pairs.ts';
+import { addressSchema } from '../values/address-schema.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import {
@@ -53,20 +59,29 @@ export const groupReferences = (path: string, names: readonly string[] | null) =
 export const portSpec = z
   .strictObject({
     network: nameSchema,
-    address: z.ipv4().nullable().default(null).describe('Requested address, or null for the next free one.'),
+    address: addressSchema.nullable().default(null).describe('Requested address, or null for the next free one.'),
     mac: macSchema.nullable().default(null),
     host: nameSchema.nullable().default(null).describe('Host to bind it on at once, without a VM.'),
     securityGroups: securityGroupsSchema,
+    addressPairs: addressPairsSchema,
+    portSecurity: portSecuritySchema,
+    dnsName: dnsNameSchema,
   })
   .meta({ id: 'PortSpec' });
 
+/** For `operatorsOnly`: the fields of a port that only an operator may declare. */
+export const portSecurityField = (path: string, portSecurity: boolean) =>
+  portSecurity ? [] : [{ path, message: 'only operators may turn port security off; leave it true, or ask one' }];
+
 export const portClaim = message(
   'port.claim',
-  'A VM requests a port, or changes its groups; a repeated claim gets the same answer.',
+  'A VM requests a port, or changes its groups or labels; a repeated claim gets the same answer.',
   {
     spec: portSpec,
     /** Actor id of the VM. */
     holder: z.string(),
+    /** Those of the VM. */
+    labels: z.record(z.string(), z.string()).optional(),
   },
 );
 /** What is fixed while a port exists, except for its groups. */
@@ -135,6 +150,59 @@ export const portRelease = message(
 );
 export const portGone = message('port.gone', 'The port has ended, or was never held by the VM.', { port: z.string() });
 
+export const portFollow = message(
+  'port.follow',
+  'The sender, such as an external address, requests the address of a port, and to be told when the port ends.',
+  {},
+);
+export const portUnfollow = message('port.unfollow', 'The sender does not need the port any more.', {});
+export const portAddress = message('port.address', 'The address of a followed port, which it keeps until it ends.', {
+  port: z.string(),
+  vpc: z.string(),
+  network: z.string(),
+  address: z.string(),
+});
+export const portLost = message('port.lost', 'The followed port has ended, or does not exist.', { port: z.string() });
+
+// The same as the commands `standby`, `activate` and `drop-standby`, for a port whose VM moves to another host.
+
+export const portStandBy = message(
+  'port.stand-by',
+  'A migration requests the port on a second host, wired there except for its route.',
+  { holder: z.string(), host: hostFactsSchema, runEpoch: z.int() },
+);
+export const portStandbyTapped = message('port.standby-tapped', 'The tap on the second host is ready for QEMU.', {
+  port: z.string(),
+  binding: z.string(),
+  bindingUid: z.string(),
+  mac: z.string(),
+  mtu: z.int(),
+});
+export const portStands = message('port.stands', 'The port is wired on the second host; read back from its kernel.', {
+  port: z.string(),
+  runEpoch: z.int(),
+});
+export const portStandbyFailed = message('port.standby-failed', 'The port cannot be prepared on the second host.', {
+  port: z.string(),
+  error: failureSchema,
+});
+export const portTakeOver = message(
+  'port.take-over',
+  'The VM has decided for the second host: the port is active there from now on.',
+  { holder: z.string(), host: hostFactsSchema, runEpoch: z.int() },
+);
+export const portTakenOver = message(
+  'port.taken-over',
+  'The port is active on its new host; the former one forwards what still comes there.',
+  { port: z.string(), runEpoch: z.int() },
+);
+export const portStandDown = message(
+  'port.stand-down',
+  'The migration needs the second host no more, or the former one.',
+  { holder: z.string() },
+);
+export const portStoodDown = message('port.stood-down', 'The port is on one host only.', { port: z.string() });
+
 export const portKind = defineKind({
   kind: 'port',
   says: 'An address of a network, and where it is bound: to a VM, or to a host without a VM.',
@@ -146,7 +214,11 @@ export const portKind = defineKind({
       mac: 'replace',
       host: 'replace',
       securityGroups: 'in place',
+      addressPairs: 'in place',
+      portSecurity: 'in place',
+      dnsName: 'in place',
     },
+    operatorsOnly: ({ portSecurity }) => portSecurityField('portSecurity', portSecurity),
     parents: ['network', 'security-group'],
     references: ({ network, securityGroups }) => [
       { path: 'network', kind: 'network', name: network },
@@ -160,21 +232,50 @@ export const portKind = defineKind({
     },
     says: {
       create: 'Declares a port. Answered once it has its address and MAC.',
-      update: 'Changes the security groups, labels and protection. Flows that no group admits any more end.',
+      update:
+        'Changes security groups, address pairs, port security, DNS name, labels and protection, on the present tap. ' +
+        'Flows that no group admits any more end.',
       delete: 'Unbinds it and releases its address. Rejected in_use while a VM has it.',
     },
   }),
-  commands: { unbind: command(noParams, 'Unbinds a port without a VM; it keeps its address.') },
+  commands: {
+    unbind: command(noParams, 'Unbinds a port without a VM; it keeps its address.'),
+    standby: command(
+      z.strictObject({ host: nameSchema.describe('Host to prepare it on.') }),
+      'Prepares an active port without a VM on another host: wired there, except for its route. Answered with the ' +
+        'run epoch that `activate` takes, and with what was read back from the kernel.',
+      { permission: 'admin' },
+    ),
+    activate: command(
+      z.strictObject({
+        host: nameSchema.describe('Host on which it stands by.'),
+        runEpoch: z.int().positive().describe('Run epoch that `standby` was answered with.'),
+      }),
+      'Moves a port without a VM to the host on which it stands by. It then stands by on its former host, which ' +
+        'forwards what still comes there, until `drop-standby`. Rejected standby_conflict for another run epoch.',
+      { permission: 'admin' },
+    ),
+    'drop-standby': command(noParams, 'Removes the port from the host on which it stands by.', {
+      permission: 'admin',
+    }),
+  },
   takes: [
     portClaim,
     portBind,
     portRest,
     portRelease,
+    portStandBy,
+    portTakeOver,
+    portStandDown,
+    portFollow,
+    portUnfollow,
     hostResolved,
     hostMissing,
     addressAllocated,
     addressConfirm,
     addressRefused,
+    addressRevised,
+    addressUnrevised,
     segmentProvided,
     segmentRefused,
     segmentDelayed,
@@ -182,11 +283,12 @@ export const portKind = defineKind({
     bindingReady,
     bindingFailed,
     bindingRemoved,
+    bindingConfirm,
     referenceMissing,
     referenceConfirm,
   ],
   // A port that does not exist answers a release with `port.gone`, and gives back what is held for it.
-  startedBy: [portClaim, portRelease, addressConfirm, referenceConfirm],
+  startedBy: [portClaim, portRelease, portStandDown, portFollow, addressConfirm, bindingConfirm, referenceConfirm],
   fromNode: [],
   sends: [
     portReady,
@@ -197,8 +299,16 @@ export const portKind = defineKind({
     portDelayed,
     portUnbound,
     portGone,
+    portAddress,
+    portLost,
+    portStandbyTapped,
+    portStands,
+    portStandbyFailed,
+    portTakenOver,
+    portStoodDown,
     hostResolve,
     addressAllocate,
+    addressRevise,
     addressRelease,
     segmentNeed,
     portLocated,

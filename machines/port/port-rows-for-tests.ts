@@ -38,9 +38,21 @@ export const held: PortContext = {
   leaving: false,
   bindingUid: null,
   proof: null,
+  followers: [],
   joined: [],
+  proposed: null,
+  located: [],
+  standby: null,
 };
-export const fresh = { ...newDeclared(id), holder: null, grant: null, host: null, runEpoch: 0 };
+export const fresh = {
+  ...newDeclared(id),
+  holder: null,
+  grant: null,
+  host: null,
+  runEpoch: 0,
+  followers: [],
+  standby: null,
+};
 /** Differs in a field that cannot change. */
 export const other: PortSpec = { ...spec, network: 'm' };
 /** Declared by a client. */

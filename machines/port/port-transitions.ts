@@ -1,34 +1,56 @@
 /** Transitions that several states of a port share, by the names of the chart's guards and actions. */
-import { deletedBy, ready, whileDeclaring, whileLiving } from '../values/declared.ts';
+import { deletedBy, ready, whileDeclaring, whileLivingWith } from '../values/declared.ts';
 import * as contexts from './port-context.ts';
 
-const claimedWith = <const Actions extends readonly string[]>(...regroup: Actions) =>
+const claimedWith = <const Actions extends readonly string[], const Labels extends readonly string[]>(
+  regroup: Actions,
+  relabel: Labels,
+) =>
   [
+    { guard: 'isRevertingClaim', actions: ['forgetProposed', 'askRevision', 'tellReady'] },
     { guard: 'isSameClaim', actions: 'tellReady' },
+    { guard: 'isExtendingClaim', actions: ['propose', 'askRevision'] },
+    { guard: 'isRelabellingClaim', actions: ['takeClaim', ...relabel, 'tellReady'] },
     { guard: 'isRegroupingClaim', actions: ['takeClaim', ...regroup, 'tellReady'] },
     { actions: 'refuseClaim' },
   ] as const;
 /**
  * Rules of a port that has an address. Its VM decides on the groups of a port that it holds. @param regroup actions
- * that carry out a change of the groups, the only field that can change
+ * that carry out a change of the groups, the only field that can change @param relabel those of changed labels
  */
-export const regrouping = <const Actions extends readonly string[]>(...regroup: Actions) => ({
-  ...whileLiving(
+const changing = <const Actions extends readonly string[], const Labels extends readonly string[]>(
+  regroup: Actions,
+  relabel: Labels,
+) => ({
+  ...whileLivingWith(
     'port',
+    relabel,
     { guard: 'isHeld', actions: 'rejectHeld' },
+    { guard: 'isProposing', actions: 'rejectUndecided' },
+    { guard: 'needsNetwork', actions: ['propose', 'defer', 'askRevision'] },
     { actions: ['takeSpec', ...regroup, 'answerUpdated'] },
   ),
-  'port.claim': claimedWith(...regroup),
+  'port.claim': claimedWith(regroup, relabel),
+  'address.revised': { guard: 'isAccepted', actions: ['acceptProposed', ...regroup] } as const,
+  'address.unrevised': { guard: 'isProposing', actions: 'rejectProposed' } as const,
 });
+export const regrouping = <const Actions extends readonly string[]>(...regroup: Actions) => changing(regroup, []);
 
+const claimedEarly = [
+  { guard: 'isSameClaim', actions: 'tellReady' },
+  { guard: 'isRegroupingClaim', actions: ['takeClaim', 'tellReady'] },
+  { actions: 'refuseClaim' },
+] as const;
+
+/** What is beside the address goes with the next request for it. */
 export const declaring = {
   ...whileDeclaring('port', { actions: ['takeSpec', 'awaitAnswer'] }),
-  'port.claim': claimedWith(),
+  'port.claim': claimedEarly,
 } as const;
 /** The next proof, or the next bind, carries the groups to the host. */
 export const living = regrouping('joinGroups');
-/** The binding is asked to wire the present tap with other groups. */
-export const regrouped = regrouping('joinGroups', 'askTap');
+/** The binding is asked to wire the present tap with other groups; other labels are told to the VPC. */
+export const regrouped = changing(['joinGroups', 'askTap'], ['relocate']);
 export const foreign = { guard: 'isForeign', actions: 'refuseForeign' } as const;
 export const inUse = { guard: 'isHeld', actions: 'rejectInUse' } as const;
 export const stale = { guard: 'isStale' } as const;
@@ -74,7 +96,59 @@ export const rebound = [
   moved,
 ] as const;
 
-export const granted = ['takeGrant', 'joinGroups', 'tellReady', 'answerAll'] as const;
+/** An active port can be prepared on another host, and moved there. */
+export const moving = {
+  'port.standby': [
+    inUse,
+    { guard: 'isElsewhere', actions: 'rejectElsewhere' },
+    { guard: 'isStanding', actions: 'tellStanding' },
+    { actions: 'prepareStandby' },
+  ],
+  'port.activate': [
+    inUse,
+    { guard: 'isActivated', actions: 'answerUnchanged' },
+    { guard: 'mayActivate', target: '#port.binding.tap', actions: ['activate', 'awaitUpdated'] },
+    { actions: 'rejectActivation' },
+  ],
+  'port.stand-by': [{ guard: 'isUnfit', actions: 'refuseStandBy' }, { actions: 'standBy' }],
+  'port.take-over': [
+    { guard: 'hasTakenOver', actions: 'tellTakenOver' },
+    { guard: 'mayTakeOver', target: '#port.binding.tap', actions: 'activate' },
+  ],
+} as const;
+const heeded = { guard: 'isOfStandby', actions: 'heedStandby' } as const;
+/** In every state: what concerns the binding that stands by, and the states that have none. */
+export const ofStandby = {
+  'port.standby': [inUse, { actions: 'rejectNotActive' }],
+  'port.activate': [inUse, { actions: 'rejectNotActive' }],
+  'port.drop-standby': [inUse, { guard: 'hasStandby', actions: 'dropStandby' }, { actions: 'answerUnchanged' }],
+  'port.stand-by': { actions: 'refuseStandBy' },
+  'port.stand-down': [
+    // The other is not proven yet; it is asked again.
+    { guard: 'isRetiring' },
+    { guard: 'hasStandby', actions: 'dropStandby' },
+    { actions: 'tellStoodDown' },
+  ],
+  'host.resolved': heeded,
+  'host.missing': heeded,
+  'binding.tapped': heeded,
+  'segment.provided': heeded,
+  'segment.delayed': heeded,
+  'segment.refused': heeded,
+  'binding.ready': heeded,
+  'binding.failed': heeded,
+  'binding.removed': heeded,
+} as const;
+
+export const granted = ['takeGrant', 'joinGroups', 'tellReady', 'tellFollowers', 'answerAll'] as const;
 
 /** Rejects declarations of a port that is being deleted. */
 export const busy = { guard: 'isLeaving', actions: 'rejectBusy' } as const;
+
+/** Of a port that does not exist: what is held for it is given back. */
+export const ofNobody = {
+  'port.stand-down': { target: 'gone', actions: 'tellStoodDown' },
+  'address.confirm': { target: 'gone', actions: 'disownAddress' },
+  'binding.confirm': { target: 'gone', actions: 'disownBinding' },
+  'reference.confirm': { target: 'gone', actions: 'disownReference' },
+} as const;

@@ -1,6 +1,7 @@
 /** Context of a security group, its changes and its messages: pure functions of context and event. */
 import { assertEvent } from 'xstate';
-import { withCondition, type DeclaredContext } from '../values/declared.ts';
+import { withCondition } from '../values/conditions.ts';
+import { type DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import { forgetHolders, holdersAfter, referring, type Held } from '../values/references.ts';
 import { reject, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
@@ -110,9 +111,10 @@ export const endHolders = (seen: At): Acted<SecurityGroupContext> => ({
 function remoteOn({ id }: SecurityGroupContext, remote: Remote): Remote {
   const { tenant } = partsOfId(id);
   if (remote === null || 'cidr' in remote) return remote;
-  return 'group' in remote
-    ? { group: idOf('security-group', tenant, remote.group) }
-    : { addressSet: idOf('address-set', tenant, remote.addressSet) };
+  if ('group' in remote) return { group: idOf('security-group', tenant, remote.group) };
+  return 'addressSet' in remote
+    ? { addressSet: idOf('address-set', tenant, remote.addressSet) }
+    : { serviceIp: idOf('service-ip', tenant, remote.serviceIp) };
 }
 
 const publication = (context: SecurityGroupContext, vpc: string): Asked => {

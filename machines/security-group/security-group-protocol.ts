@@ -41,9 +41,11 @@ export function namesIn({
 }: ValueOf<typeof securityGroupSpec>): readonly { path: string; kind: string; name: string }[] {
   return rules.flatMap(({ remote }, at) => {
     if (remote === null || 'cidr' in remote) return [];
-    return 'group' in remote
-      ? [{ path: `rules.${at}.remote.group`, kind: 'security-group', name: remote.group }]
-      : [{ path: `rules.${at}.remote.addressSet`, kind: 'address-set', name: remote.addressSet }];
+    const path = `rules.${at}.remote`;
+    if ('group' in remote) return [{ path: `${path}.group`, kind: 'security-group', name: remote.group }];
+    return 'addressSet' in remote
+      ? [{ path: `${path}.addressSet`, kind: 'address-set', name: remote.addressSet }]
+      : [{ path: `${path}.serviceIp`, kind: 'service-ip', name: remote.serviceIp }];
   });
 }
 
@@ -53,7 +55,7 @@ export const securityGroupKind = defineKind({
   placement: 'sharded',
   declared: declare(securityGroupSpec, {
     changes: { rules: 'in place' },
-    parents: ['tenant', 'address-set'],
+    parents: ['tenant', 'address-set', 'service-ip'],
     references: namesIn,
     quota: 20,
     columns: { rules: ({ rules }) => rules.length, holders: (_, { holders }) => holders },

@@ -47,6 +47,9 @@ test('the sizes of volumes count against a quota of their own, and a deleted vol
     { ...withVolume, on: volumes(40), rows: noVolume, to: 'active', asks: ['put claim', 'quota.granted > volume'] },
     { ...withVolume, on: volumes(41), rows: noVolume, to: 'active', asks: ['quota.refused > volume'] },
     { ...withVolume, on: volumes(60), rows: hasVolume, to: 'active', asks: ['quota.granted > volume'] },
+    { ...withVolume, on: volumes(100), rows: hasVolume, to: 'active', asks: ['put claim', 'quota.granted > volume'] },
+    { ...withVolume, on: volumes(101), rows: hasVolume, to: 'active', asks: ['quota.refused > volume'] },
+    { ...withVolume, on: volumes(50), rows: hasVolume, to: 'active', asks: ['put claim', 'quota.granted > volume'] },
     { ...withVolume, on: claim, rows: fresh, to: 'active', asks: ['put claim', 'quota.granted > network'] },
   ];
   assert.equal(disagreements(tenantMachine, held, rows), []);
@@ -56,6 +59,8 @@ test('the sizes of volumes count against a quota of their own, and a deleted vol
     ];
   assert.equal(usedAfter(volumes(40), noVolume), { vpc: 1, volume: 2, volumeMib: 100 });
   assert.equal(usedAfter(volumes(60), hasVolume), { vpc: 1, volume: 1, volumeMib: 60 });
+  assert.equal(usedAfter(volumes(90), hasVolume), { vpc: 1, volume: 1, volumeMib: 90 });
+  assert.equal(usedAfter(volumes(50), hasVolume), { vpc: 1, volume: 1, volumeMib: 50 });
   const removed = { type: 'quota.release', kind: 'volume', claimant: 'volume/t/a' };
   assert.equal(usedAfter(removed, hasVolume), { vpc: 1, volume: 0, volumeMib: 0 });
   const { asked } = decided(tenantMachine, held, { ...withVolume, on: volumes(41), rows: noVolume, to: '' });

@@ -39,15 +39,17 @@ export const closeVpc = ({ context }: At): readonly Asked[] => [send(mainVpcOf(c
 
 const claimed = (event: TenantEvent & { claimant: string }): Claim | undefined => row(event, 'claim', event.claimant);
 
-/** The quota that is used up; undefined when the claim fits, or was granted before. */
+/** The quota that is used up; undefined when the claim fits, or was granted before with as many MiB. */
 function exceeded({ context, event }: At): string | undefined {
   assertEvent(event, 'quota.claim');
-  if (claimed(event) !== undefined) return undefined;
   const { kind, mib = 0 } = event;
+  const held = claimed(event);
+  const more = mib - (held?.mib ?? 0);
   const quota = quotaOf(context);
-  if (usedOf(context, kind) + 1 > (quota[kind] ?? 0)) return `${usedOf(context, kind)} of ${quota[kind] ?? 0} ${kind}s`;
-  if (usedOf(context, 'volumeMib') + mib > (quota['volumeMib'] ?? 0) && mib > 0)
-    return `${usedOf(context, 'volumeMib')} of ${quota['volumeMib'] ?? 0} MiB in volumes, and ${mib} MiB are claimed`;
+  if (held === undefined && usedOf(context, kind) + 1 > (quota[kind] ?? 0))
+    return `${usedOf(context, kind)} of ${quota[kind] ?? 0} ${kind}s`;
+  if (usedOf(context, 'volumeMib') + more > (quota['volumeMib'] ?? 0) && more > 0)
+    return `${usedOf(context, 'volumeMib')} of ${quota['volumeMib'] ?? 0} MiB in volumes, and ${more} MiB are claimed`;
   return undefined;
 }
 
@@ -60,7 +62,8 @@ export function grant({ context, event }: At): readonly Asked[] {
   const claim: Claim = mib === undefined ? { kind } : { kind, mib };
   const ports = kind === 'network' ? { ports: quotaOf(context)['portsPerNetwork'] ?? 0 } : {};
   const granted = send(claimant, quotaGranted({ kind, ...ports }));
-  return claimed(event) === undefined ? [putRow('claim', claimant, claim), granted] : [granted];
+  const held = claimed(event);
+  return held === undefined || held.mib !== mib ? [putRow('claim', claimant, claim), granted] : [granted];
 }
 
 export function refuse(at: At): readonly Asked[] {
@@ -92,7 +95,13 @@ export function dropClaim({ event }: At): readonly Asked[] {
 export function counted({ context, event }: At): Partial<TenantContext> {
   assertEvent(event, ['quota.claim', 'quota.release']);
   const held = claimed(event);
-  if ((event.type === 'quota.claim') === (held !== undefined)) return {};
+  if (event.type === 'quota.claim' && held !== undefined) {
+    // A volume with another size.
+    const { mib = 0 } = event;
+    const more = mib - (held.mib ?? 0);
+    return more === 0 ? {} : { used: { ...context.used, volumeMib: usedOf(context, 'volumeMib') + more } };
+  }
+  if (event.type === 'quota.release' && held === undefined) return {};
   const sign = held === undefined ? 1 : -1;
   const { kind, mib = 0 } = held ?? (event.type === 'quota.claim' ? event : { kind: event.kind });
   const sizes = mib === 0 ? {} : { volumeMib: usedOf(context, 'volumeMib') + sign * mib };

@@ -68,13 +68,13 @@ const special: readonly { readonly range: string; readonly why: string }[] = [
   { range: '224.0.0.0/3', why: 'is multicast or reserved' },
 ];
 
-/** @returns why a tenant may not declare this CIDR, or undefined when it may. */
-export function cidrProblem(text: string): string | undefined {
+/** @returns why nobody may declare this CIDR, or undefined when it may. @param longest the largest prefix length */
+export function cidrProblem(text: string, longest = maxPrefix): string | undefined {
   const wrong = canonicalProblem(text);
   if (wrong !== undefined) return wrong;
   const cidr = cidrOf(text);
-  if (cidr.prefix < minPrefix || cidr.prefix > maxPrefix) {
-    return `${text} has a prefix of ${cidr.prefix}; it must be ${minPrefix} to ${maxPrefix}`;
+  if (cidr.prefix < minPrefix || cidr.prefix > longest) {
+    return `${text} has a prefix of ${cidr.prefix}; it must be ${minPrefix} to ${longest}`;
   }
   const clash = special.find(({ range }) => overlap(cidrOf(range), cidr));
   return clash === undefined ? undefined : `${text} overlaps ${clash.range}, which ${clash.why}`;
@@ -89,6 +89,10 @@ export function canonicalProblem(text: string): string | undefined {
   const exact = `${formatAddress(cidr.base)}/${cidr.prefix}`;
   return exact === text ? undefined : `${text} has host bits set; did you mean ${exact}?`;
 }
+
+/** Why a CIDR cannot be a destination: it lies in a range with a special meaning. */
+export const specialWithin = (cidr: Cidr): string | undefined =>
+  special.find(({ range }) => cidr.prefix >= cidrOf(range).prefix && contains(cidrOf(range), cidr.base))?.why;
 
 export const networkAddress = (cidr: Cidr): number => cidr.base;
 /** network, first usable (the gateway unless declared), two held for services and one spare */

@@ -6,25 +6,15 @@
  * next step; every deferred command is answered, also when the object ends.
  */
 import { assign, type ActionArgs, type EventObject } from 'xstate';
+import { withCondition, type Condition, type ConditionParams } from './conditions.ts';
 import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
 import { partsOfId, tenantId } from './identifiers.ts';
 import type { AnyDeclared, KindSchema, SpecChange } from './kind.ts';
 import type { Meta } from './requests.ts';
 import { act, defer, reject, rejectFor, reply, send, tell, type Asked, type Issue, type Seen } from './telling.ts';
 import { quotaClaim, quotaRelease } from './quota.ts';
+import { masked } from './sealed.ts';
 import { specChanges } from './spec-changes.ts';
-
-/** A named fact about an object, for `wait`, the CLI and the inspector. */
-export interface Condition {
-  /** `Ready`, `RestartRequired` ... */
-  readonly type: string;
-  readonly status: 'True' | 'False' | 'Unknown';
-  /** One word, CamelCase: `Claiming`. */
-  readonly reason: string;
-  readonly message: string;
-  /** Wall time of the last change of status, ms since the epoch. */
-  readonly since: number;
-}
 
 /** A deferred command and the result that its answer will have. */
 export interface Waiter {
@@ -72,47 +62,15 @@ interface DeclaringEvent<Spec> {
   readonly protect?: boolean;
 }
 
+const shown = (value: unknown): string => canonicalJson(masked(value));
+
 function refusalOf({ before, after, of }: SpecChange): string {
-  if (of === 'removal') return `is ${canonicalJson(before)} and cannot be removed`;
-  if (of === 'order') return `has the order ${canonicalJson(before)}, which cannot become ${canonicalJson(after)}`;
-  return `is ${canonicalJson(before)} and cannot become ${canonicalJson(after)}`;
+  if (of === 'removal') return `is ${shown(before)} and cannot be removed`;
+  if (of === 'order') return `has the order ${shown(before)}, which cannot become ${shown(after)}`;
+  return `is ${shown(before)} and cannot become ${shown(after)}`;
 }
 
 const issueOf = (change: SpecChange): Issue => ({ path: `spec.${change.path}`, message: refusalOf(change) });
-
-// Conditions
-
-export interface ConditionParams {
-  readonly type?: string;
-  readonly status: Condition['status'];
-  readonly reason: string;
-  readonly message?: string;
-}
-
-/** The list with one condition set; `since` changes only with its status. */
-export function withCondition(
-  conditions: readonly Condition[],
-  { type = 'Ready', status, reason, message = '' }: ConditionParams,
-  at: number,
-): readonly Condition[] {
-  const known = conditions.find((one) => one.type === type);
-  if (known?.status === status && known.reason === reason && known.message === message) return conditions;
-  const condition = { type, status, reason, message, since: known?.status === status ? known.since : at };
-  return known === undefined ? [...conditions, condition] : conditions.map((one) => (one === known ? condition : one));
-}
-
-/** Why an object is not as it was declared, for lists: its failure, or what its condition `Ready` says. */
-export function reasonOf({
-  failure = null,
-  conditions = [],
-}: {
-  readonly failure?: Failure | null;
-  readonly conditions?: readonly Condition[];
-}): string | null {
-  if (failure !== null) return failure.message;
-  const isReady = conditions.find(({ type }) => type === 'Ready');
-  return isReady?.status === 'False' && isReady.message !== '' ? isReady.message : null;
-}
 
 /** Entry action that sets the condition `Ready` of a state. A failure in the context becomes its message. */
 export const ready = <const Status extends Condition['status']>(status: Status, reason: string) =>
@@ -240,7 +198,7 @@ function rejectionsOf<Spec extends object, C extends DeclaredContext<Spec>, E ex
       (at) => [
         ...changesIn(at).map(({ path, before, after }) => ({
           path: `spec.${path}`,
-          message: `is ${canonicalJson(before)}, not ${canonicalJson(after)}`,
+          message: `is ${shown(before)}, not ${shown(after)}`,
         })),
         ...(sameMetadata(at)
           ? []
@@ -339,7 +297,6 @@ const tenantOf = (id: string): string => tenantId(partsOfId(id).tenant);
 const unchanged = { guard: 'isSame', actions: 'answerUnchanged' } as const;
 const immutable = { guard: 'isImmutable', actions: 'rejectImmutable' } as const;
 const invalid = { guard: 'isInvalid', actions: 'rejectInvalid' } as const;
-const relabelled = { guard: 'isSameSpec', actions: ['takeMetadata', 'answerUpdated'] } as const;
 const different = { actions: 'rejectDifferent' } as const;
 
 type Rules<Kind extends string, Verb extends string, Rule> = { readonly [Type in `${Kind}.${Verb}`]: Rule };
@@ -360,27 +317,50 @@ export const whenBorn = <Kind extends string, const Target extends string>(
 
 /**
  * Rules of states before the first declaration is answered: an equal one is answered together with it. @param accepted
- * transition for a changed spec, with `takeSpec` and `awaitAnswer` among its actions
+ * transition for a changed spec, with `takeSpec` and `awaitAnswer` among its actions @param relabel actions for other
+ * labels, before they are taken
  */
-export const whileDeclaring = <Kind extends string, const Accepted>(kind: Kind, accepted: Accepted) => ({
+export const whileDeclaring = <Kind extends string, const Accepted, const Relabel extends readonly string[] = []>(
+  kind: Kind,
+  accepted: Accepted,
+  ...relabel: Relabel
+) => ({
   ...rules(kind, ['create'], [{ guard: 'isSame', actions: 'awaitAnswer' }, different] as const),
   ...rules(kind, ['update', 'apply'], [
     { guard: 'isSame', actions: 'awaitAnswer' },
-    { guard: 'isSameSpec', actions: ['takeMetadata', 'awaitAnswer'] },
+    { guard: 'isSameSpec', actions: [...relabel, 'takeMetadata', 'awaitAnswer'] },
     invalid,
     immutable,
     accepted,
   ] as const),
 });
 
+/**
+ * Rules of states of an existing object whose labels others depend on.
+ * @param relabel actions for other labels, before they are taken
+ * @param accepted transitions for a changed, admissible spec
+ */
+export const whileLivingWith = <
+  Kind extends string,
+  const Relabel extends readonly string[],
+  const Accepted extends readonly unknown[],
+>(
+  kind: Kind,
+  relabel: Relabel,
+  ...accepted: Accepted
+) => {
+  const relabelled = { guard: 'isSameSpec', actions: [...relabel, 'takeMetadata', 'answerUpdated'] } as const;
+  return {
+    ...rules(kind, ['create'], [unchanged, different] as const),
+    ...rules(kind, ['update', 'apply'], [unchanged, relabelled, invalid, immutable, ...accepted] as const),
+  };
+};
+
 /** Rules of states of an existing object. @param accepted transitions for a changed, admissible spec */
 export const whileLiving = <Kind extends string, const Accepted extends readonly unknown[]>(
   kind: Kind,
   ...accepted: Accepted
-) => ({
-  ...rules(kind, ['create'], [unchanged, different] as const),
-  ...rules(kind, ['update', 'apply'], [unchanged, relabelled, invalid, immutable, ...accepted] as const),
-});
+) => whileLivingWith(kind, [], ...accepted);
 
 /** Transition for a change that is realized as soon as it is accepted. */
 export const acceptedAtOnce = { actions: ['takeSpec', 'observe', 'answerUpdated'] } as const;

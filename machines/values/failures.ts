@@ -27,7 +27,8 @@ export const isHostGone = (event: object): boolean =>
   'error' in event && (event.error as Failure | null)?.code === hostGone;
 
 /** 1, 2, 4 ... 30 s after the first, second, third ... failure in a row. */
-export const backoffMs = (tries: number): number => Math.min(30_000, 1_000 * 2 ** Math.max(0, tries - 1));
+export const backoffMs = (tries: number, longestMs = 30_000): number =>
+  Math.min(longestMs, 1_000 * 2 ** Math.max(0, tries - 1));
 
 /** Structural equality of JSON values, independent of the order of keys. */
 export function sameJson(a: unknown, b: unknown): boolean {

@@ -7,11 +7,13 @@ import type { GroupPolicy, GroupRule, OpeningPacket } from './group-rules.ts';
 const rule = (more: Partial<GroupRule>): GroupRule => groupRuleSchema.parse({ direction: 'ingress', ...more });
 const [web, client, unknown] = ['security-group/acme/web', 'security-group/acme/client', 'security-group/acme/none'];
 const office = 'address-set/acme/office';
+const shop = 'service-ip/acme/shop';
 
 const policyOf = (...rules: readonly GroupRule[]): GroupPolicy => ({
   rules: new Map([[web, rules]]),
   members: new Map([['10.0.0.7', [client, web]]]),
   addressSets: new Map([[office, ['192.0.2.0/25', '198.51.100.7/32']]]),
+  serviceIps: new Map([[shop, '10.0.0.100']]),
 });
 const packet = (more: Partial<OpeningPacket> = {}): OpeningPacket => ({
   source: '10.0.0.7',
@@ -81,6 +83,26 @@ test('the remote is the source of ingress and the destination of egress', () => 
   // What nobody told of is empty.
   assert.not.ok(passes({ remote: { addressSet: 'address-set/acme/none' } }));
   assert.not.ok(passes({ remote: { group: unknown } }));
+});
+
+test('a service IP is the remote of flows that were sent to it, whichever backend they reach', () => {
+  const remote = { serviceIp: shop };
+  const led = { destination: '10.0.0.9', destinationPort: 8080, service: { address: '10.0.0.100', port: 80 } };
+  const toShop = (one: Partial<GroupRule>, more: Partial<OpeningPacket> = led) =>
+    passes({ direction: 'egress', remote, ...one }, more);
+  assert.ok(toShop({}));
+  assert.ok(toShop({ protocol: 'tcp' }));
+  assert.not.ok(toShop({ protocol: 'udp' }));
+  assert.ok(toShop({ protocol: 'tcp', ports: { from: 80, to: 80 } }), 'the port of the service IP');
+  assert.not.ok(toShop({ protocol: 'tcp', ports: { from: 8080, to: 8080 } }), 'the port of the backend');
+  assert.not.ok(toShop({}, { destination: '10.0.0.9' }), 'the same backend without the service IP');
+  assert.not.ok(toShop({}, { ...led, service: { address: '10.0.0.101', port: 80 } }), 'another service IP');
+  assert.not.ok(toShop({ remote: { serviceIp: 'service-ip/acme/none' } }), 'one that hosts were not told of');
+  // Every other rule sees the flow as it reaches the backend.
+  assert.ok(toShop({ remote: { cidr: '10.0.0.9/32' }, protocol: 'tcp', ports: { from: 8080, to: 8080 } }));
+  assert.not.ok(toShop({ remote: { cidr: '10.0.0.100/32' } }));
+  assert.is(ruleProblem(rule({ remote }))?.code, 'service_ip_ingress');
+  assert.is(ruleProblem(rule({ direction: 'egress', remote })), undefined);
 });
 
 test('a rule that contradicts itself is named with the field, and the ids of hosts fit into it', () => {

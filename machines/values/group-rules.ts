@@ -18,7 +18,7 @@ const portProtocols: ReadonlySet<unknown> = new Set(['tcp', 'udp', 'sctp']);
 const portSchema = z.int().min(1).max(65_535);
 
 /**
- * A rule of a group. @param reference form of another group or an address set: a name in a spec, an actor id on hosts
+ * A rule of a group. @param reference form of a name of another object: a name in a spec, an actor id on hosts
  */
 export const ruleSchema = <Reference extends z.ZodType<string>>(reference: Reference) =>
   z.strictObject({
@@ -42,12 +42,14 @@ export const ruleSchema = <Reference extends z.ZodType<string>>(reference: Refer
         z.strictObject({ cidr: z.string().max(18) }),
         z.strictObject({ group: reference }),
         z.strictObject({ addressSet: reference }),
+        z.strictObject({ serviceIp: reference }),
       ])
       .nullable()
       .default(null)
       .describe(
         'The other end: source of ingress, destination of egress. cidr: IPv4 such as 192.0.2.0/24; group: the ' +
-          'addresses of the ports of a security group; addressSet: an address set of the VPC; null: every address.',
+          'addresses of the ports of a security group; addressSet: an address set of the VPC; serviceIp, for egress: ' +
+          'flows to a service IP, whichever backend they reach, with the ports of the service IP; null: every address.',
       ),
   });
 
@@ -80,7 +82,7 @@ export interface RuleProblem {
 }
 
 /** What is wrong with a rule that has the right form. */
-export function ruleProblem({ protocol, ports, icmp, remote }: GroupRule): RuleProblem | undefined {
+export function ruleProblem({ direction, protocol, ports, icmp, remote }: GroupRule): RuleProblem | undefined {
   const problem = (code: string, path: string, message: string): RuleProblem => ({ code, path, message });
   const named = Object.entries(protocolNumbers).find(([, number]) => number === protocol);
   if (named !== undefined) return problem('protocol_named', 'protocol', `protocol ${protocol} is written ${named[0]}`);
@@ -90,6 +92,12 @@ export function ruleProblem({ protocol, ports, icmp, remote }: GroupRule): RuleP
     return problem('ports_reversed', 'ports', `${ports.from} is above ${ports.to}; write the smaller port as from`);
   if (icmp !== null && protocol !== 'icmp')
     return problem('icmp_unused', 'icmp', `protocol ${protocol} has no icmp type; remove it, or say icmp`);
+  if (remote !== null && 'serviceIp' in remote && direction === 'ingress')
+    return problem(
+      'service_ip_ingress',
+      'remote.serviceIp',
+      'no flow comes from a service IP; name it in an egress rule',
+    );
   const wrong = remote !== null && 'cidr' in remote ? canonicalProblem(remote.cidr) : undefined;
   return wrong === undefined ? undefined : problem('cidr_invalid', 'remote.cidr', wrong);
 }
@@ -97,12 +105,15 @@ export function ruleProblem({ protocol, ports, icmp, remote }: GroupRule): RuleP
 /** The packet that opens a flow. */
 export interface OpeningPacket {
   readonly source: string;
+  /** Of a flow to a service IP: the backend. */
   readonly destination: string;
   /** IP protocol number. */
   readonly protocol: number;
   /** Of tcp, udp and sctp. */
   readonly destinationPort?: number;
   readonly icmp?: { readonly type: number; readonly code: number };
+  /** Of a flow to a service IP: where it was sent, before it was led to a backend. */
+  readonly service?: { readonly address: string; readonly port: number };
 }
 
 /** What groups and sets contain now. */
@@ -113,6 +124,8 @@ export interface GroupPolicy {
   readonly members: ReadonlyMap<string, readonly string[]>;
   /** Address set id -> CIDRs. A set that is missing is empty. */
   readonly addressSets: ReadonlyMap<string, readonly string[]>;
+  /** Service IP id -> its address. */
+  readonly serviceIps: ReadonlyMap<string, string>;
 }
 
 /** Whether a rule of these groups admits the packet in this direction. */
@@ -122,11 +135,21 @@ export function admits(
   direction: GroupRule['direction'],
   packet: OpeningPacket,
 ): boolean {
-  const other = direction === 'ingress' ? packet.source : packet.destination;
   const rules = groups.flatMap((group) => policy.rules.get(group) ?? []);
-  return rules.some(
-    (rule) => rule.direction === direction && fitsPacket(rule, packet) && fitsRemote(policy, rule.remote, other),
-  );
+  return rules.some((rule) => {
+    if (rule.direction !== direction) return false;
+    const { remote } = rule;
+    if (remote !== null && 'serviceIp' in remote) return fitsService(policy, rule, remote.serviceIp, packet);
+    const other = direction === 'ingress' ? packet.source : packet.destination;
+    return fitsPacket(rule, packet) && fitsRemote(policy, remote, other);
+  });
+}
+
+/** Ports of such a rule are those of the service IP, not of its backends. */
+function fitsService({ serviceIps }: GroupPolicy, rule: GroupRule, id: string, packet: OpeningPacket): boolean {
+  const { service } = packet;
+  if (service === undefined || service.address !== serviceIps.get(id)) return false;
+  return fitsPacket(rule, { ...packet, destinationPort: service.port });
 }
 
 function fitsPacket({ protocol, ports, icmp }: GroupRule, packet: OpeningPacket): boolean {
@@ -142,7 +165,9 @@ function fitsPacket({ protocol, ports, icmp }: GroupRule, packet: OpeningPacket)
   return packet.icmp?.type === icmp.type && (icmp.code === null || packet.icmp.code === icmp.code);
 }
 
-function fitsRemote({ members, addressSets }: GroupPolicy, remote: Remote, address: string): boolean {
+type RemoteAddress = Exclude<Remote, { readonly serviceIp: string }>;
+
+function fitsRemote({ members, addressSets }: GroupPolicy, remote: RemoteAddress, address: string): boolean {
   if (remote === null) return true;
   if ('group' in remote) return members.get(address)?.includes(remote.group) === true;
   const cidrs = 'cidr' in remote ? [remote.cidr] : (addressSets.get(remote.addressSet) ?? []);

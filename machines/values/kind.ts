@@ -124,7 +124,7 @@ export interface ItemRule<Value> {
 /** A field's class, or a function when the class depends on the change. */
 export type ChangeRule<Value> = ChangeClass | ItemRule<Value>;
 
-/** A field of a spec that names another object of the same tenant; the control API checks that it exists. */
+/** A field of a spec that names another object; the control API checks that it exists. */
 export interface SpecReference {
   /** Dotted, from the spec. */
   readonly path: string;
@@ -132,6 +132,18 @@ export interface SpecReference {
   readonly name: string;
   /** Says why an object with this spec cannot be named here: an initrd where a kernel is needed. */
   readonly misfit?: (spec: unknown) => string | undefined;
+  /**
+   * Only for an object of tenant `system`: whether one with this spec lets the tenant use it. To others it does not
+   * exist. Without the function the object is of the same tenant.
+   */
+  readonly grants?: (spec: unknown, tenant: string) => boolean;
+}
+
+/** A field whose value takes an operator. */
+export interface RestrictedField {
+  /** Dotted, from the spec. */
+  readonly path: string;
+  readonly message: string;
 }
 
 /** What a client declares. */
@@ -141,11 +153,15 @@ export interface Declared<Spec extends z.ZodObject = z.ZodObject> {
   /** Kinds that an object of this kind may refer to: created before it, deleted after it. */
   readonly parents: readonly string[];
   readonly references: (spec: ValueOf<Spec>) => readonly SpecReference[];
+  /** Fields of this spec that only an operator may declare so, with what a tenant is told; default: none. */
+  readonly operatorsOnly?: (spec: ValueOf<Spec>) => readonly RestrictedField[];
   /** Default quota of a tenant for this kind; undefined: not counted. */
   readonly quota?: number;
   /** `tenant`: the name is that of the tenant. `vm.nic`: a name, or one derived from a VM. */
   readonly naming?: 'name' | 'tenant' | 'vm.nic';
   readonly permission?: 'scope' | 'admin';
+  /** Its objects are of tenant `system` only. */
+  readonly ofSystem?: boolean;
   /** Titles and values of the columns that lists show beside id and state. */
   readonly columns: Readonly<
     Record<string, (spec: ValueOf<Spec>, status: Readonly<Record<string, unknown>>) => unknown>
@@ -174,9 +190,10 @@ export interface AnyEffect {
 }
 
 /** A declaration, whatever its spec. */
-export interface AnyDeclared extends Omit<Declared, 'changes' | 'references' | 'columns'> {
+export interface AnyDeclared extends Omit<Declared, 'changes' | 'references' | 'operatorsOnly' | 'columns'> {
   readonly changes: Readonly<Record<string, unknown>>;
   readonly references: (spec: never) => readonly SpecReference[];
+  readonly operatorsOnly?: (spec: never) => readonly RestrictedField[];
   readonly columns: Readonly<Record<string, (spec: never, status: Readonly<Record<string, unknown>>) => unknown>>;
 }
 
@@ -187,6 +204,8 @@ export interface KindSchema {
   /** `sharded` on controllers, `pinned` to the host named after `@`. */
   readonly placement: 'sharded' | 'pinned';
   readonly declared?: AnyDeclared;
+  /** Fields of its spec that hold a secret (sealed.ts), dotted: `seed.userData`. Only their marks are ever shown. */
+  readonly secrets?: readonly string[];
   /** Commands beside those that every declared kind has. */
   readonly commands: Readonly<Record<string, Command>>;
   readonly takes: readonly AnyMessage[];

@@ -5,7 +5,7 @@ import { message } from './kind.ts';
 
 export const quotaClaim = message(
   'quota.claim',
-  'Claims quota for one object; a repeated claim gets the same answer.',
+  'Claims quota for one object; a repeated claim gets the same answer, one with another size changes that.',
   {
     kind: z.string(),
     claimant: z.string(),

@@ -47,7 +47,11 @@ export const networkSpecSchema = z.object({
     domain: z.string().nullable(),
     search: z.array(z.string()),
     ntp: z.array(z.string()),
+    /** Classless routes; absent in what an older release has sent or stored. */
+    routes: z.array(z.object({ destination: z.string(), via: z.string() })).optional(),
   }),
+  /** Whether guests may ask 169.254.169.254 about themselves; absent in what an older release has sent or stored. */
+  metadata: z.boolean().optional(),
 });
 export type NetworkSpec = ValueOf<typeof networkSpecSchema>;
 
@@ -90,6 +94,10 @@ export interface SectionChange {
 export const segmentProofSchema = z.record(z.string(), z.unknown());
 export type SegmentProof = ValueOf<typeof segmentProofSchema>;
 
+/** A further address of a port, and the MAC that it is reached at. */
+export const addressPairSchema = z.object({ address: z.string(), mac: z.string() });
+export type AddressPair = ValueOf<typeof addressPairSchema>;
+
 /**
  * A port on a host. The tap is made in state down in the host's namespace, opened by QEMU, then moved into the VPC and
  * wired.
@@ -104,10 +112,16 @@ export const tapSpecSchema = z.object({
   prefixLength: z.number(),
   gateway: z.string(),
   mtu: z.number(),
-  /** DHCP host name: the port's name up to the dot. */
+  /** DHCP host name: the declared DNS name, or the port's name up to the dot. */
   hostname: z.string(),
   /** Ids of the port's security groups, sorted; without any the port sends and receives nothing. */
   groups: z.array(z.string()),
+  /** Allowed address pairs, an address each, in order; absent in what an older release has sent: none. */
+  pairs: z.array(addressPairSchema).optional(),
+  /** False: the port sends with any source address, and no security groups apply. Absent: true. */
+  portSecurity: z.boolean().optional(),
+  /** Of a binding that stands by: index of the host that has the addresses. Absent: this host has them. */
+  activeHost: z.number().optional(),
 });
 export type TapSpec = ValueOf<typeof tapSpecSchema>;
 
@@ -119,15 +133,23 @@ export const tapProofSchema = z.object({
   route: z.string(),
   dhcpHost: z.string(),
   nftGeneration: z.number(),
-  /** The security groups whose rules apply to the address. */
+  /** The security groups whose rules apply to the addresses. */
   groups: z.array(z.string()),
+  /** Of the allowed address pairs those whose route leads to the tap; absent: none. */
+  pairs: z.array(addressPairSchema).optional(),
+  /** False: the tap may send with any source address; absent: true. */
+  portSecurity: z.boolean().optional(),
+  /** True: everything is wired, but the routes of the addresses lead to another host; absent: they lead here. */
+  standby: z.boolean().optional(),
 });
 export type TapProof = ValueOf<typeof tapProofSchema>;
 
 export const diskFormatSchema = z.enum(['raw', 'qcow2']);
 export type DiskFormat = ValueOf<typeof diskFormatSchema>;
 /** `kernel` (bzImage) and `initrd` (cpio, maybe compressed) serve direct boot; `raw` and `qcow2` are disks. */
-export const imageFormatSchema = z.enum(['raw', 'qcow2', 'kernel', 'initrd']);
+export const imageFormatSchema = z.enum(['raw', 'qcow2', 'kernel', 'initrd'], {
+  error: 'must be raw, qcow2, kernel or initrd; convert other formats with qemu-img convert -O qcow2',
+});
 export type ImageFormat = ValueOf<typeof imageFormatSchema>;
 
 export const copyImportSpecSchema = z.object({
@@ -139,6 +161,19 @@ export const copyImportSpecSchema = z.object({
   sha256: z.string().nullable(),
 });
 export type CopyImportSpec = ValueOf<typeof copyImportSpecSchema>;
+
+export const copyGatherSpecSchema = z.object({
+  owner: ownerTokenSchema,
+  /** An http(s) address that the host fetches, or the size of what a client sends. */
+  source: z.union([z.object({ url: z.string() }), z.object({ uploadBytes: z.int() })]),
+  format: imageFormatSchema,
+  sha256: z.string(),
+});
+export type CopyGatherSpec = ValueOf<typeof copyGatherSpecSchema>;
+
+/** How much of an image is on its first host; the total is null as long as no one has said it. */
+export const copyProgressSchema = z.object({ receivedBytes: z.int(), totalBytes: z.int().nullable() });
+export type CopyProgress = ValueOf<typeof copyProgressSchema>;
 
 export const copyFetchSpecSchema = z.object({
   owner: ownerTokenSchema,
@@ -179,13 +214,114 @@ export const incarnationNicSchema = z.object({
 });
 export type IncarnationNic = ValueOf<typeof incarnationNicSchema>;
 
+/** Where the bytes of a disk are that are not in a file of the VM's host: an export that only one run may use. */
+export const diskSourceSchema = z.object({
+  kind: z.literal('nbd'),
+  /** `<volume uid>.<run epoch>.<boot id of the host that has the bytes>`. */
+  export: z.string(),
+  /** Null: the bytes are on the VM's host, where a socket leads to them. */
+  address: z.object({ host: z.string(), port: z.int() }).nullable(),
+});
+export type DiskSource = ValueOf<typeof diskSourceSchema>;
+
+/** A run that may use the volume, and the host that it is on. */
+export const exportClientSchema = z.object({ runEpoch: z.int(), host: z.string() });
+export type ExportClient = ValueOf<typeof exportClientSchema>;
+
+/** Who may use the bytes of a volume over the network. */
+export const exportSpecSchema = z.object({
+  /** Its run epoch is the floor: an older run is cut, and refused for ever. */
+  owner: ownerTokenSchema,
+  volumeUid: z.string(),
+  clients: z.array(exportClientSchema),
+});
+export type ExportSpec = ValueOf<typeof exportSpecSchema>;
+
+/** What is read of an export: where the run finds it, and the process that serves it. */
+export const servedExportSchema = z.object({
+  runEpoch: z.int(),
+  source: diskSourceSchema,
+  pid: z.int(),
+});
+export type ServedExport = ValueOf<typeof servedExportSchema>;
+
 export const incarnationDiskSchema = z.object({
   volume: z.string(),
   volumeUid: z.string(),
   serial: z.string(),
   format: diskFormatSchema,
+  /** Null or absent: a file of the host. */
+  source: diskSourceSchema.nullable().optional(),
 });
 export type IncarnationDisk = ValueOf<typeof incarnationDiskSchema>;
+
+/** What a guest is told of itself at its first boot. */
+export const seedSpecSchema = z.object({
+  /** The uid of the VM: the same over restarts and hosts, so that a guest sets itself up only once. */
+  instanceId: z.string(),
+  hostname: z.string(),
+  /** Sealed (sealed.ts), or null. */
+  userData: z.string().nullable(),
+  sshKeys: z.array(z.string()),
+  /** Whether it is told how its NICs are configured. */
+  network: z.boolean(),
+});
+export type SeedSpec = ValueOf<typeof seedSpecSchema>;
+
+/** Of a run that begins with the memory of another one, which is moved here while it runs. */
+export const incomingSpecSchema = z.object({
+  /** Uid of the migration: the key of its connections is derived from it. */
+  migration: z.string(),
+  /** Underlay address of this host, where QEMU listens. */
+  listen: z.string(),
+  /** Volumes whose bytes come with it: actor ids. */
+  mirrors: z.array(z.string()),
+});
+export type IncomingSpec = ValueOf<typeof incomingSpecSchema>;
+
+/** Where the QEMU of a run that begins so listens. */
+export const incomingDoorSchema = z.object({
+  /** Name of the host. */
+  host: z.string(),
+  address: z.string(),
+  /** TCP port for the memory. */
+  port: z.int(),
+  /** TCP port for the bytes of volumes; null without any. */
+  mirrorPort: z.int().nullable(),
+});
+export type IncomingDoor = ValueOf<typeof incomingDoorSchema>;
+
+/** How a run is sent to another host. */
+export const outgoingSpecSchema = z.object({
+  migration: z.string(),
+  door: incomingDoorSchema,
+  mirrors: z.array(z.string()),
+  /** The longest pause of the guest that QEMU may plan for, ms. */
+  maxDowntimeMs: z.int(),
+  /** The guest is slowed down while it writes memory faster than it is sent. */
+  throttle: z.boolean(),
+});
+export type OutgoingSpec = ValueOf<typeof outgoingSpecSchema>;
+
+/** `stopped`: the guest stands still from the beginning, because this QEMU cannot move one that runs. */
+export const migrationMethodSchema = z.enum(['live', 'stopped']);
+export type MigrationMethod = ValueOf<typeof migrationMethodSchema>;
+
+/** How far a run has been sent. */
+export const migrationProgressSchema = z.object({
+  phase: z.enum(['mirroring', 'copying', 'finishing']),
+  method: migrationMethodSchema,
+  /** Of memory and volumes together. */
+  totalBytes: z.number(),
+  remainingBytes: z.number(),
+  /** Over the network so far, also what was sent again. */
+  sentBytes: z.number(),
+  /** Memory that the guest writes, bytes per second. */
+  dirtyRate: z.number(),
+  /** Bytes per second that are sent. */
+  rate: z.number(),
+});
+export type MigrationProgress = ValueOf<typeof migrationProgressSchema>;
 
 /** One run of a VM on a host. */
 export const incarnationSpecSchema = z.object({
@@ -201,6 +337,10 @@ export const incarnationSpecSchema = z.object({
   disks: z.array(incarnationDiskSchema),
   /** Direct boot by image digests, or null to boot the first disk. */
   boot: z.object({ kernelSha256: z.string(), initrdSha256: z.string(), commandLine: z.string() }).nullable(),
+  /** Absent in a run that an earlier release began: its QEMU has no seed disk. */
+  seed: seedSpecSchema.optional(),
+  /** Only of a run that is moved here, until its guest runs. */
+  incoming: incomingSpecSchema.optional(),
 });
 export type IncarnationSpec = ValueOf<typeof incarnationSpecSchema>;
 

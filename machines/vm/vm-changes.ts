@@ -1,6 +1,6 @@
 /** Changes of a VM's context: pure functions of context and event, used as named assigns of the chart. */
 import { assertEvent } from 'xstate';
-import { withCondition } from '../values/declared.ts';
+import { withCondition } from '../values/conditions.ts';
 import { failureOf } from '../values/failures.ts';
 import type { IncarnationDisk, IncarnationNic } from '../values/wiring.ts';
 import * as contexts from './vm-context.ts';
@@ -20,7 +20,10 @@ import type { VmSpec } from './vm-protocol.ts';
 
 type Change = Partial<VmContext>;
 
-const healthyMs = 600_000;
+/** A run that lasted so long was healthy: crashes before it do not count any more. */
+export const healthyMs = 600_000;
+/** Crashes in a row from which on they are a crash loop. */
+const loopCrashes = 3;
 const without = (list: readonly string[], id: string): string[] => list.filter((each) => each !== id);
 const together = (list: readonly string[], more: readonly string[]): string[] => [...new Set([...list, ...more])];
 
@@ -30,24 +33,26 @@ const together = (list: readonly string[], more: readonly string[]): string[] =>
  * The declared `running` applies when it is the first, and when it differs from the last declaration: a VM that a
  * command has stopped stays stopped when another field changes.
  */
-const startWanted = ({ wanted, restarting, incarnationUid }: VmContext): Change => ({
+const startWanted = (context: VmContext, at: number): Change => ({
+  ...withoutCrashes(context, at),
   wanted: 'running',
-  tries: 0,
+  paused: false,
   failure: null,
   // Another run follows the one that is being stopped.
-  restarting: restarting || (wanted !== 'running' && incarnationUid !== null),
+  restarting: context.restarting || (context.wanted !== 'running' && context.incarnationUid !== null),
 });
-const stopWanted = (graceMs: number): Change => ({ wanted: 'stopped', failure: null, graceMs });
+const stopWanted = (graceMs: number): Change => ({ wanted: 'stopped', paused: false, failure: null, graceMs });
 const defaultGraceMs = 10_000;
 
 export const wantDeclared = ({ context }: At): Change => ({
-  wanted: specIn(context).running ? 'running' : 'stopped',
+  wanted: contexts.declaresRun(specIn(context)) ? 'running' : 'stopped',
 });
 
 function accepted(context: VmContext, { spec, labels, protect }: Omit<Proposal, 'awaited'>, at: number): Change {
-  const isChanged = spec.running !== context.spec?.running;
+  const isWanted = contexts.declaresRun(spec);
+  const isChanged = spec.restart !== 'manual' && isWanted !== (context.spec && contexts.declaresRun(context.spec));
   const changes: Change = {
-    ...(isChanged ? (spec.running ? startWanted(context) : stopWanted(defaultGraceMs)) : {}),
+    ...(isChanged ? (isWanted ? startWanted(context, at) : stopWanted(defaultGraceMs)) : {}),
     spec,
     labels: labels ?? context.labels,
     protect: protect ?? context.protect,
@@ -195,8 +200,8 @@ export function noteTapped({ context, event }: At): Change {
 
 export function noteAttached({ context, event }: At): Change {
   assertEvent(event, 'volume.attached');
-  const { volume, uid, serial, format } = event;
-  const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format };
+  const { volume, uid, serial, format, source = null } = event;
+  const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format, ...(source === null ? {} : { source }) };
   return { disks: { ...context.disks, [volume]: disk }, awaited: without(context.awaited, volume) };
 }
 
@@ -215,9 +220,11 @@ export function noteWrongImage({ context, event }: At): Change {
 
 export function noteLocated({ context, event }: At): Change {
   assertEvent(event, 'volume.located');
-  const { volume, sizeMib, host } = event;
+  const { volume, sizeMib, host, shared = false } = event;
   const others = context.located.filter((each) => each.volume !== volume);
-  return { located: [...others, { volume, sizeMib, host }], awaited: without(context.awaited, volume) };
+  // Any host can take a VM with a shared volume.
+  const located = shared ? others : [...others, { volume, sizeMib, host }];
+  return { located, awaited: without(context.awaited, volume) };
 }
 
 export function notePlaced({ context, event }: At): Change {
@@ -229,6 +236,7 @@ export function notePlaced({ context, event }: At): Change {
     runEpoch: context.runEpoch + (elsewhere ? 1 : 0),
     // The era of the cluster's answer: its shard may still be in an earlier era than this one.
     era: event.era,
+    leaving: null,
     failure: null,
   };
 }
@@ -242,7 +250,7 @@ export const newIncarnation = ({ context, event }: At): Change => ({
 
 /** The guest runs; it has run before when it goes on after a stall. */
 export function noteRunning({ context, event }: At): Change {
-  assertEvent(event, ['incarnation.running', 'incarnation.stalled']);
+  assertEvent(event, ['incarnation.running', 'incarnation.paused', 'incarnation.stalled']);
   return {
     proof: event.proof,
     machineType: event.proof.machineType,
@@ -254,14 +262,19 @@ export function noteRunning({ context, event }: At): Change {
 
 export function noteEnd({ context, event }: At): Change {
   assertEvent(event, 'incarnation.ended');
-  const healthy = context.runningSince !== null && event.meta.at - context.runningSince >= healthyMs;
+  const { at } = event.meta;
+  const healthy = context.runningSince !== null && at - context.runningSince >= healthyMs;
   const clean = event.reason === 'guest_shutdown' || event.reason === 'stopped';
   const failure = {
     code: `run_${event.reason}`,
     message: `the run ended: ${event.reason}`,
     retryable: true,
   };
+  const crashes = clean ? 0 : healthy ? 1 : context.crashes + 1;
   return {
+    lastEnd: { reason: event.reason, at },
+    crashes,
+    conditions: withCrashes(context, crashes, event.error?.message ?? event.reason, at),
     proof: null,
     runningSince: null,
     // Also a guest that powers itself off as soon as it runs: `restart: always` must not start it without a pause.
@@ -269,6 +282,23 @@ export function noteEnd({ context, event }: At): Change {
     failure: clean ? null : event.error === null ? failure : failureOf(event.error),
   };
 }
+
+/** The condition CrashLoop, on a VM that has crashed often enough to have it. */
+function withCrashes({ conditions }: VmContext, crashes: number, last: string, at: number): VmContext['conditions'] {
+  const type = 'CrashLoop';
+  if (crashes >= loopCrashes) {
+    const message = `${crashes} runs in a row have crashed within 10 min of their start, the last one: ${last}`;
+    return withCondition(conditions, { type, status: 'True', reason: 'Crashes', message }, at);
+  }
+  const isKnown = conditions.some((condition) => condition.type === type);
+  return isKnown ? withCondition(conditions, { type, status: 'False', reason: 'NoCrashes' }, at) : conditions;
+}
+const withoutCrashes = (context: VmContext, at: number): Change => ({
+  tries: 0,
+  crashes: 0,
+  conditions: withCrashes(context, 0, '', at),
+});
+export const noteHealthy = ({ context, event }: At): Change => withoutCrashes(context, event.meta.at);
 
 export const letGo = (): Change => ({
   host: null,
@@ -280,17 +310,25 @@ export const letGo = (): Change => ({
   images: {},
   located: [],
   restarting: false,
+  leaving: null,
 });
 
 // Desired state
 
-export const wantRunning = ({ context }: At): Change => startWanted(context);
+export const wantRunning = ({ context, event }: At): Change => startWanted(context, event.meta.at);
 export const wantStopped = ({ event }: At): Change =>
   stopWanted(event.type === 'vm.stop' ? event.graceMs : defaultGraceMs);
 export const wantRestart = ({ event }: At): Change => ({
   restarting: true,
+  paused: false,
   graceMs: event.type === 'vm.restart' ? event.graceMs : defaultGraceMs,
 });
-export const wantDeleted = (): Change => ({ wanted: 'deleted', graceMs: 2_000, failure: null, proposed: null });
+export const wantDeleted = (): Change => ({
+  wanted: 'deleted',
+  paused: false,
+  graceMs: 2_000,
+  failure: null,
+  proposed: null,
+});
 /** The guest has powered itself off, and the restart policy does not start it again. */
 export const settle = ({ context }: At): Change => (context.failure === null ? { wanted: 'stopped' } : {});

@@ -1,10 +1,14 @@
 /** Context of a VM and pure functions on it: its ports, changes that need a start, the realized generation. */
 import type { LastRun, PlaceRequest } from '../cluster/cluster-protocol.ts';
-import { newDeclared, withCondition, type ConditionParams, type DeclaredContext } from '../values/declared.ts';
+import type { EndReason } from '../incarnation/incarnation-protocol.ts';
+import { withCondition, type ConditionParams } from '../values/conditions.ts';
+import { newDeclared, type DeclaredContext } from '../values/declared.ts';
 import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
-import type { SpecChange } from '../values/kind.ts';
+import type { SpecChange, ValueOf } from '../values/kind.ts';
+import type { migrateLimits } from '../values/migration-limits.ts';
+import type { MigrationSummary } from '../migration/migration-protocol.ts';
 import type { PortFacts } from '../port/port-protocol.ts';
 import type { Seen } from '../values/telling.ts';
 import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof, TapProof } from '../values/wiring.ts';
@@ -20,9 +24,28 @@ export interface Proposal {
   readonly awaited: readonly string[];
 }
 
+/** A move of the VM to another host. */
+export interface VmMigration {
+  /** Name of the host that was asked for, or null for any. */
+  readonly to: string | null;
+  readonly limits: ValueOf<typeof migrateLimits>;
+  /** Name of the host that is reserved; null until then. */
+  readonly host: string | null;
+  /** The deferred command; null once it is answered. */
+  readonly commandId: string | null;
+  /** The VM has changed its host. */
+  readonly committed: boolean;
+  /** The run that is the VM's has ended meanwhile. */
+  readonly ended: boolean;
+  /** The drain that is told how it ends; absent: none. */
+  readonly drain?: string;
+}
+
 export interface VmContext extends DeclaredContext<VmSpec> {
   /** Whether the VM should run, as the last create, update, start or stop requested. */
   readonly wanted: 'running' | 'stopped' | 'deleted';
+  /** Its guest is to stand still, as a command demands until another one does not. */
+  readonly paused: boolean;
   /** A restart is in progress: the end of the present run does not count as a stop. */
   readonly restarting: boolean;
   readonly graceMs: number;
@@ -63,8 +86,18 @@ export interface VmContext extends DeclaredContext<VmSpec> {
   readonly runningSince: number | null;
   /** Number of runs so far. */
   readonly runs: number;
+  /** Why the last run ended; null before its first end. */
+  readonly lastEnd: { readonly reason: EndReason; readonly at: number } | null;
+  /** Runs in a row that crashed within ten minutes. */
+  readonly crashes: number;
   /** Port that has told the present failure as the reason why it waits; its answer ends that failure. */
   readonly delayedBy: string | null;
+  /** Name of the host that it is to leave at its next start; null: it may stay. */
+  readonly leaving: string | null;
+  /** Its move to another host; null while none is under way. */
+  readonly migration: VmMigration | null;
+  /** How the last one ended. */
+  readonly lastMigration: MigrationSummary | null;
   /** Why a port was refused during creation. */
   readonly refusal: { readonly error: Failure; readonly path: string } | null;
 }
@@ -72,6 +105,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
 export const newVm = (id: string): VmContext => ({
   ...newDeclared(id),
   wanted: 'stopped',
+  paused: false,
   restarting: false,
   graceMs: 0,
   awaited: [],
@@ -95,7 +129,12 @@ export const newVm = (id: string): VmContext => ({
   proof: null,
   runningSince: null,
   runs: 0,
+  lastEnd: null,
+  crashes: 0,
   delayedBy: null,
+  leaving: null,
+  migration: null,
+  lastMigration: null,
   refusal: null,
 });
 
@@ -127,6 +166,13 @@ export function portId({ id }: Named, nic: VmNic): string {
 }
 
 const ofTenant = ({ id }: Named, kind: string, name: string): string => idOf(kind, partsOfId(id).tenant, name);
+
+/** What the cluster is told of the run's anti-affinity group: groups are of a tenant. */
+export function antiAffinityOf({ id, runSpec }: VmContext): PlaceRequest['antiAffinity'] {
+  const declared = runSpec?.placement.antiAffinity ?? null;
+  if (declared === null) return null;
+  return { group: `${partsOfId(id).tenant}/${declared.group}`, isHard: declared.policy === 'hard' };
+}
 
 export const portIds = (vm: Named, spec: VmSpec | null): string[] => (spec?.nics ?? []).map((nic) => portId(vm, nic));
 
@@ -161,14 +207,19 @@ export function strayPorts(context: VmContext): readonly string[] {
 
 const nicNamed = (spec: VmSpec | null, name: string) => spec?.nics.find((nic) => nic.name === name);
 
+/** What the port of a NIC must have from its network before the change is accepted. */
+export const asksPort = (before: VmNic, after: VmNic): boolean =>
+  !sameJson([before.addressPairs, before.dnsName], [after.addressPairs, after.dnsName]);
+
 /**
  * NICs that a changed spec has beside those of the last, and for which a port is still to be had: the present run, or a
- * change that is not decided, may have one already.
+ * change that is not decided, may have one already. And those whose ports are to have other address pairs or names.
  */
 export function addedNics(context: VmContext, spec: VmSpec): readonly VmNic[] {
   const { runSpec, proposed } = context;
   return spec.nics.filter((nic) => {
-    if (nicNamed(context.spec, nic.name) !== undefined) return false;
+    const had = nicNamed(context.spec, nic.name);
+    if (had !== undefined) return asksPort(had, nic);
     const known = [runSpec, proposed?.spec ?? null].some((of) => sameJson(nicNamed(of, nic.name), nic));
     return !known || !(portId(context, nic) in context.ports);
   });
@@ -202,9 +253,12 @@ function restartRequired(waiting: readonly SpecChange[]): ConditionParams {
   return { type, status: 'True', reason: 'ChangesWait', message };
 }
 
+/** Whether the declaration demands that it runs; with `restart: manual` only commands do. */
+export const declaresRun = ({ running, restart }: VmSpec): boolean => running && restart !== 'manual';
+
 /** The condition of a stopped VM: it is Ready unless it was stopped against its declaration. */
-export const restCondition = ({ running }: VmSpec) =>
-  running
+export const restCondition = (spec: VmSpec) =>
+  declaresRun(spec)
     ? ({ status: 'False', reason: 'Stopped', message: 'stopped by a command or by its guest; send vm.start' } as const)
     : ({ status: 'True', reason: 'Stopped' } as const);
 

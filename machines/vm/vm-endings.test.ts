@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { vmMachine } from './vm-machine.ts';
-import { reasonOf } from '../values/declared.ts';
+import { reasonOf } from '../values/conditions.ts';
 import * as v from './vm-rows-for-tests.ts';
 import { bare, dying, held, lasting, locates, needs, passing, port, releases } from './vm-rows-for-tests.ts';
 import { did, resting, row, spec, waiting } from './vm-rows-for-tests.ts';
@@ -18,7 +18,8 @@ const same = (state: string, changed: object = {}): Row => row(state, changed, v
 const other = (state: string, changed: object = {}): Row =>
   row(state, changed, v.create(bare), state, ['reject exists_differently']);
 
-const policy = (name: 'always' | 'on-failure' | 'never') => ({ spec: { ...spec, restart: name } });
+const once = ['once', 'manual', 'never'] as const;
+const policy = (name: 'always' | 'on-failure' | (typeof once)[number]) => ({ spec: { ...spec, restart: name } });
 
 const running: readonly Row[] = [
   row('running', {}, v.start, 'running', ['reply']),
@@ -52,13 +53,15 @@ const ends: readonly Row[] = [
   ...crashes.flatMap((reason) => [
     row('running', policy('always'), v.ended(reason), 'backoff', []),
     row('running', policy('on-failure'), v.ended(reason), 'backoff', []),
-    row('running', policy('never'), v.ended(reason), 'releasing', releases),
-    row('running', { ...policy('never'), ...v.portless }, v.ended(reason), 'failed'),
+    ...once.flatMap((name) => [
+      row('running', policy(name), v.ended(reason), 'releasing', releases),
+      row('running', { ...policy(name), ...v.portless }, v.ended(reason), 'failed'),
+    ]),
   ]),
   ...['guest_shutdown', 'stopped'].flatMap((reason) => [
     row('running', policy('always'), v.ended(reason), 'backoff', []),
     row('running', policy('on-failure'), v.ended(reason), 'releasing', releases),
-    row('running', policy('never'), v.ended(reason), 'releasing', releases),
+    ...once.map((name) => row('running', policy(name), v.ended(reason), 'releasing', releases)),
     row('running', { ...policy('on-failure'), ...v.portless }, v.ended(reason), 'stopped'),
     row('running', { ...policy('never'), ...v.portless }, v.ended(reason), 'stopped'),
   ]),
@@ -194,13 +197,48 @@ test('failures in a row count, ten healthy minutes or a command reset the count'
   // A guest that powers itself off at once rests as long as one that crashes.
   assert.equal([tries(0, 5, 'guest_shutdown'), tries(0, 600_000, 'guest_shutdown')], [4, 1]);
   assert.equal(after(row('backoff', { tries: 3, failure: passing }, v.start, ''))['tries'], 0);
-  const waits = [1, 2, 3, 9].map(
+  const waits = [1, 2, 3, 6, 9].map(
     (before) => decided(vmMachine, { ...held, tries: before - 1 }, row('running', {}, v.ended('crash'), '')).armed,
   );
   assert.equal(
     waits.map(([timer]) => timer?.delayMs),
-    [1_000, 2_000, 4_000, 30_000],
+    [1_000, 2_000, 4_000, 32_000, 60_000],
   );
+});
+
+test('three crashes in a row are a loop, until it runs for ten minutes, ends cleanly or is started', () => {
+  const crashed = (before: number, on: Row['on'], state = 'running') => {
+    const seen = after(row(state, { crashes: before }, on, '', [], { at: 7 }));
+    const loop = v.condition(seen, 'CrashLoop');
+    return [seen['crashes'], loop?.status, loop?.message];
+  };
+  assert.equal(crashed(1, v.ended('crash')), [2, undefined, undefined]);
+  const message = '3 runs in a row have crashed within 10 min of their start, the last one: gone';
+  assert.equal(crashed(2, v.ended('gone')), [3, 'True', message]);
+  const looping = after(row('running', { crashes: 2 }, v.ended('crash'), '', [], { at: 7 }));
+  assert.equal(looping['lastEnd'], { reason: 'crash', at: 7 });
+  const next = (state: string, on: Row['on'], at = 8) => {
+    const { context } = decided(vmMachine, looping, row(state, {}, on, '', [], { at }));
+    return [context['crashes'], context['tries'], v.condition(context, 'CrashLoop')?.status];
+  };
+  assert.equal(next('running', 'healthy'), [0, 0, 'False']);
+  assert.equal(next('running', v.ended('guest_shutdown')), [0, 2, 'False'], 'it rests longer all the same');
+  assert.equal(next('backoff', v.start), [0, 0, 'False']);
+});
+
+test('with the policy manual only commands start and stop it', () => {
+  const manual = { ...spec, restart: 'manual' as const };
+  const stood = v.made(manual);
+  const rows = [
+    row('addressing', { ...waiting, spec: manual, runSpec: null, ports: {} }, v.portReady, 'stopped'),
+    row('stopped', { ...v.atRest, spec: { ...manual, running: false } }, v.update(manual), 'stopped', ['reply']),
+    row('stopped', { ...v.atRest, spec: manual }, v.start, 'locating', locates),
+    row('running', { ...stood, ...v.runs }, v.update({ ...manual, running: false }), 'running', ['reply']),
+    row('stopped', { ...v.atRest, spec: manual }, v.update(spec), 'locating'),
+  ];
+  assert.equal(disagreements(vmMachine, held, rows), []);
+  const { context } = did('addressing', { ...waiting, spec: manual, runSpec: null, ports: {} }, v.portReady);
+  assert.is(v.condition(context, 'Ready')?.status, 'True', 'it rests as declared');
 });
 
 test('the end of a run says why; a clean one leaves no failure', () => {

@@ -38,6 +38,10 @@ export function refusesProposal({ context, event }: At): boolean {
 export const nothingAwaited = ({ context }: At): boolean => context.awaited.length === 0;
 export const allRefused = (seen: At): boolean => nothingAwaited(seen) && seen.context.refusal !== null;
 export const wantsRun = ({ context }: At): boolean => context.wanted === 'running';
+export const isPaused = ({ context }: At): boolean => context.paused;
+export const isResumed = ({ context }: At): boolean => !context.paused;
+/** What it does already when it is told to start. */
+export const runsAsWanted = (seen: At): boolean => wantsRun(seen) && !isPaused(seen);
 export const isDying = ({ context }: At): boolean => context.wanted === 'deleted';
 export const leaves = ({ context }: At): boolean => context.wanted !== 'running';
 /** A command or declaration requests another attempt. */
@@ -55,8 +59,10 @@ export const releasedForRun = (seen: At): boolean => nothingAwaited(seen) && wan
  */
 export function staysPlaced({ context, event }: At): boolean {
   const { spec, runSpec } = context;
-  if (spec === null || runSpec === null || eraOf(event) > context.era) return false;
-  return (['cpus', 'memoryMib', 'host', 'disks'] as const).every((field) => sameJson(spec[field], runSpec[field]));
+  if (spec === null || runSpec === null || eraOf(event) > context.era || context.leaving !== null) return false;
+  return (['cpus', 'memoryMib', 'host', 'placement', 'disks'] as const).every((field) =>
+    sameJson(spec[field], runSpec[field]),
+  );
 }
 export const restarts = ({ context }: At): boolean => context.restarting;
 export const restartsPlaced = (seen: At): boolean => restarts(seen) && staysPlaced(seen);
@@ -80,6 +86,6 @@ export const movesOn = (seen: At): boolean =>
 /** Whether the restart policy starts the VM again after an unrequested end. */
 export function policyRestarts({ context }: At): boolean {
   if (context.failure !== null && !context.failure.retryable) return false;
-  const policy = context.spec?.restart ?? 'never';
+  const policy = context.spec?.restart ?? 'once';
   return policy === 'always' || (policy === 'on-failure' && context.failure !== null);
 }

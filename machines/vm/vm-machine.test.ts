@@ -1,7 +1,7 @@
 /** Decisions of a VM on its way up: quota, addresses, place, preparations, start; every refusal and every deadline. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Condition } from '../values/declared.ts';
+import type { Condition } from '../values/conditions.ts';
 import { decided, disagreements, type Row } from '../values/decision-table-for-tests.ts';
 import { vmMachine } from './vm-machine.ts';
 import * as v from './vm-rows-for-tests.ts';
@@ -89,7 +89,16 @@ test('from the command to the addresses, or back to nothing', () => {
 });
 
 test('what changes before the addresses are there is claimed and answered with the rest', () => {
-  const eth1 = { name: 'eth1', network: 'n', address: null, mac: null, securityGroups: null };
+  const eth1 = {
+    name: 'eth1',
+    network: 'n',
+    address: null,
+    mac: null,
+    securityGroups: null,
+    addressPairs: [],
+    portSecurity: true,
+    dnsName: null,
+  };
   const more = { ...spec, nics: [...spec.nics, eth1] };
   const added = row('addressing', unaddressed, v.apply(more), 'addressing', undefined);
   const { asks, context } = decided(vmMachine, held, added);
@@ -252,6 +261,7 @@ test('a run is made of what was prepared, and has a uid of its own', () => {
     nics: [nics[port]],
     disks: [disks[volume]],
     boot: { kernelSha256: 'K', initrdSha256: `sha of ${initrd}`, commandLine: '' },
+    seed: { instanceId: 'U1', hostname: 'v', userData: null, sshKeys: [], network: true },
   });
   assert.equal([after(last)['incarnationUid'], after(last)['runs']], ['U2', 2]);
   assert.is(after(row('starting', {}, 'startDeadline', ''))['incarnationUid'], 'L1');

@@ -11,21 +11,26 @@
  * transition for the case that it differs.
  */
 import { assign, setup } from 'xstate';
-import { declaredKit, deletedBy, ready } from '../values/declared.ts';
-import { whenBorn, whileDeclaring } from '../values/declared.ts';
+import { declaredKit, deletedBy, ready, whenBorn } from '../values/declared.ts';
 import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import * as changes from './vm-changes.ts';
 import { newVm, type VmContext } from './vm-context.ts';
+import { declaringStates } from './vm-declaring.ts';
 import * as guards from './vm-guards.ts';
 import * as messages from './vm-messages.ts';
+import { pausingStates } from './vm-pausing.ts';
+import { evacuated, evacuatedLive, evacuatedStill, leavingActions, leavingGuards } from './vm-leaving.ts';
+import * as loss from './vm-loss.ts';
+import { migrating, migrationActions, migrationGuards } from './vm-migration.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
 import {
   atRest,
   dying,
   givenBack,
   inRun,
+  live,
   living,
   proposing,
   repeated,
@@ -34,8 +39,6 @@ import {
   staying,
   takenBack,
   toDelete,
-  toldToWait,
-  undecided,
   unprepared,
 } from './vm-transitions.ts';
 
@@ -46,6 +49,8 @@ export const vmMachine = setup({
   actions: {
     ...requests,
     ...kit.actions,
+    ...migrationActions,
+    ...leavingActions,
     wantDeclared: assign(changes.wantDeclared),
     acceptSpec: assign(changes.acceptSpec),
     propose: assign(changes.propose),
@@ -75,15 +80,21 @@ export const vmMachine = setup({
     newIncarnation: assign(changes.newIncarnation),
     noteRunning: assign(changes.noteRunning),
     noteEnd: assign(changes.noteEnd),
-    letGo: assign(changes.letGo),
+    noteHealthy: assign(changes.noteHealthy),
+    letGo: assign((seen) => ({ ...changes.letGo(), ...loss.noteHostFound(seen) })),
+    noteHostLost: assign(loss.noteHostLost),
+    noteHostFound: assign(loss.noteHostFound),
     wantRunning: assign(changes.wantRunning),
     wantStopped: assign(changes.wantStopped),
     wantRestart: assign(changes.wantRestart),
+    wantPaused: assign({ paused: true }),
+    wantResumed: assign({ paused: false }),
     wantDeleted: assign(changes.wantDeleted),
     settle: assign(changes.settle),
     claimPorts: tell(messages.claimPorts),
     regroupPorts: tell(messages.regroupPorts),
     regroupProposed: tell(messages.regroupProposed),
+    relabelPorts: tell(messages.relabelPorts),
     claimProposed: tell(messages.claimProposed),
     releasePorts: tell(messages.releasePorts),
     releaseStrays: tell(messages.releaseStrays),
@@ -94,10 +105,16 @@ export const vmMachine = setup({
     askReleases: tell(messages.askReleases),
     askRun: tell(messages.askRun),
     askStop: tell(messages.askStop),
+    askPause: tell(messages.askPause),
+    askResume: tell(messages.askResume),
+    askReset: tell(messages.askReset),
   },
   guards: {
     ...kit.guards,
     ...guards,
+    isItsHost: loss.isItsHost,
+    ...migrationGuards,
+    ...leavingGuards,
     /** The last accepted spec is declared again, instead of the change that waits for ports. */
     takesBack: (seen) => guards.isProposing(seen) && kit.guards.isSameSpec(seen),
     /** A valid changed spec that needs new ports. */
@@ -119,9 +136,12 @@ export const vmMachine = setup({
     placeReview: 3_600_000,
     prepareDeadline: 60_000,
     startDeadline: 120_000,
+    pauseDeadline: 30_000,
     stopDeadline: ({ context }) => context.graceMs + 60_000,
     releaseDeadline: 30_000,
-    backoff: ({ context }) => backoffMs(context.tries),
+    migrationReview: 30_000,
+    backoff: ({ context }) => backoffMs(context.tries, 60_000),
+    healthy: changes.healthyMs,
   },
 }).createMachine({
   id: 'vm',
@@ -132,8 +152,24 @@ export const vmMachine = setup({
     'vm.update': [dying, repeated, takenBack, ...living['vm.update']],
     'vm.apply': [dying, repeated, takenBack, ...living['vm.apply']],
     'vm.delete': [{ guard: 'isDying', actions: 'awaitAnswer' }, ...deletedBy('vm', { actions: toDelete })['vm.delete']],
-    'vm.start': [dying, { guard: 'wantsRun', actions: 'answerUnchanged' }, { actions: 'wantRunning' }],
+    'vm.start': [dying, { guard: 'runsAsWanted', actions: 'answerUnchanged' }, { actions: 'wantRunning' }],
+    'vm.pause': [
+      dying,
+      { guard: 'isPaused', actions: 'answerUnchanged' },
+      { guard: 'wantsRun', actions: 'wantPaused' },
+    ],
+    'vm.resume': [
+      dying,
+      { guard: 'isPaused', actions: 'wantResumed' },
+      { guard: 'wantsRun', actions: 'answerUnchanged' },
+    ],
     'vm.stop': [dying, { actions: 'wantStopped' }],
+    'vm.migrate': { actions: 'rejectMigrate' },
+    ...evacuated,
+    'vm.host-lost': { guard: 'isItsHost', actions: 'noteHostLost' },
+    'vm.host-found': { guard: 'isItsHost', actions: 'noteHostFound' },
+    // Of a migration that the VM knows no more.
+    'migration.commit': { actions: 'refuseCommit' },
     'port.ready': [
       {
         guard: 'completesProposal',
@@ -150,53 +186,7 @@ export const vmMachine = setup({
       description: 'Transient: the actor leaves this state in the step that creates it.',
       on: whenBorn('vm', 'claiming'),
     },
-    claiming: {
-      description: 'The quota for one more VM is requested from the tenant.',
-      entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
-      on: {
-        ...whileDeclaring('vm', { actions: ['takeSpec', 'awaitAnswer'] }),
-        ...toldToWait,
-        ...deletedBy('vm', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer'] }),
-        'quota.granted': { target: 'addressing' },
-        'quota.refused': { target: 'refused', actions: ['rejectAll', 'noteFailure'] },
-      },
-      after: { quotaDeadline: { target: 'claiming', reenter: true } },
-    },
-    addressing: {
-      description: 'A port is created for every NIC; each gets an address and a MAC that last until the VM is deleted.',
-      entry: [ready('False', 'Addressing'), 'awaitPorts', 'claimPorts'],
-      always: [
-        { guard: 'allRefused', target: 'withdrawing' },
-        { guard: 'nothingAwaited', target: 'deciding', actions: ['wantDeclared', 'answerAll'] },
-      ],
-      on: {
-        ...whileDeclaring('vm', {
-          target: 'addressing',
-          reenter: true,
-          actions: ['regroupPorts', 'takeSpec', 'awaitAnswer', 'releaseStrays'],
-        }),
-        ...toldToWait,
-        ...deletedBy('vm', { target: 'dismantling', actions: toDelete }),
-        'port.ready': { actions: ['notePort', 'noteAnswered', ready('False', 'Addressing')] },
-        'port.refused': { actions: 'noteRefusal' },
-        'port.delayed': { actions: ['noteDelay', ready('False', 'Addressing')] },
-      },
-      after: { addressDeadline: { target: 'addressing', reenter: true } },
-    },
-    withdrawing: {
-      description: 'A port was refused, so the creation fails: all claims are released before the command is answered.',
-      entry: [ready('False', 'Withdrawing'), 'awaitClaimedPorts', 'releasePorts'],
-      always: { guard: 'nothingAwaited', target: 'gone', actions: 'rejectRefused' },
-      on: {
-        ...toldToWait,
-        ...deletedBy('vm', { actions: 'awaitAnswer' }),
-        'vm.create': undecided,
-        'vm.update': undecided,
-        'vm.apply': undecided,
-        ...givenBack,
-      },
-      after: { releaseDeadline: { target: 'withdrawing', reenter: true } },
-    },
+    ...declaringStates,
     deciding: {
       description: 'Decides between starting and staying stopped, as declared.',
       entry: ready('False', 'Deciding'),
@@ -274,6 +264,7 @@ export const vmMachine = setup({
       on: {
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Starting')] }],
         'incarnation.running': runs,
+        'incarnation.paused': inRun['incarnation.paused'],
         'incarnation.stalled': stalls,
         'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
       },
@@ -283,26 +274,33 @@ export const vmMachine = setup({
       description: 'The guest runs on its host.',
       tags: 'steady',
       entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed'],
-      always: { guard: 'leaves', target: 'stopping' },
+      always: live,
       on: {
         ...proposing('running').on,
         ...inRun,
         // The wiring of a port is broken, and its host repairs it.
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: 'noteDelay' }],
         'incarnation.stalled': stalls,
+        'vm.migrate': [
+          { guard: 'mayMigrate', target: 'migrating', actions: 'takeMigrate' },
+          { actions: 'rejectMigrate' },
+        ],
+        ...evacuatedLive,
       },
-      after: proposing('running').after,
+      after: { ...proposing('running').after, healthy: { actions: 'noteHealthy' } },
     },
+    migrating,
     stalled: {
       description:
         'The guest stands still because a disk did not take its request, as on a full host; the failure says why. ' +
         'It goes on by itself.',
       tags: 'steady',
       entry: [ready('False', 'Stalled'), 'noteProgress', 'claimProposed'],
-      always: { guard: 'leaves', target: 'stopping' },
-      on: { ...proposing('stalled').on, ...inRun, 'incarnation.running': runs },
+      always: live,
+      on: { ...proposing('stalled').on, ...inRun, ...evacuatedStill, 'incarnation.running': runs },
       after: proposing('stalled').after,
     },
+    ...pausingStates,
     stopping: {
       description: 'The guest gets the power button; after the grace time QEMU is ended.',
       entry: [ready('False', 'Stopping'), 'claimProposed', 'askStop'],
@@ -322,7 +320,7 @@ export const vmMachine = setup({
       ],
     },
     backoff: {
-      description: 'Waits 1, 2, 4 ... 30 s before the restart, on the same host unless size or era have changed.',
+      description: 'Waits 1, 2, 4 ... 60 s before the restart, on the same host unless size or era have changed.',
       entry: [ready('False', 'BackingOff'), 'claimProposed'],
       always: { guard: 'leaves', target: 'releasing' },
       on: {

@@ -1,51 +1,76 @@
 /** Requests and answers of a VM, beside those of every declared kind: pure functions. */
 import { place, placeRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
-import { incarnationStart, incarnationStop } from '../incarnation/incarnation-protocol.ts';
+import {
+  incarnationPause,
+  incarnationReset,
+  incarnationResume,
+  incarnationStart,
+  incarnationStop,
+} from '../incarnation/incarnation-protocol.ts';
 import { portBind, portClaim, portRelease, portRest } from '../port/port-protocol.ts';
 import { sameJson } from '../values/failures.ts';
-import { clusterId } from '../values/identifiers.ts';
+import { clusterId, partsOfId } from '../values/identifiers.ts';
 import { rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
 import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
 import { volumeAttach, volumeDetach, volumeLocate } from '../volume/volume-protocol.ts';
 import { declarationOf, dropRefused, refusalOf } from './vm-changes.ts';
 import * as contexts from './vm-context.ts';
 import { hostIn, imageIds, portId, portIds, runSpecIn, specIn, volumeIds } from './vm-context.ts';
-import type { At, VmContext } from './vm-context.ts';
-import type { VmNic, VmSpec } from './vm-protocol.ts';
+import type { At, Proposal, VmContext } from './vm-context.ts';
+import type { VmNic } from './vm-protocol.ts';
 
 // Ports
 
-function claims(context: VmContext, spec: VmSpec, awaited: readonly string[]): readonly Asked[] {
-  return spec.nics.filter((nic) => awaited.includes(portId(context, nic))).map((nic) => claim(context, nic));
+function claims(
+  context: VmContext,
+  { spec, labels, awaited }: Pick<Proposal, 'spec' | 'labels' | 'awaited'>,
+): readonly Asked[] {
+  return spec.nics
+    .filter((nic) => awaited.includes(portId(context, nic)))
+    .map((nic) => claim(context, nic, labels ?? context.labels));
 }
 
-function claim(context: VmContext, nic: VmNic): Asked {
-  const { network, address, mac, securityGroups } = nic;
-  const spec = { network, address, mac, host: null, securityGroups };
-  return send(portId(context, nic), portClaim({ spec, holder: context.id }));
+function claim(context: VmContext, nic: VmNic, labels = context.labels): Asked {
+  const { name: _, ...declared } = nic;
+  const spec = { ...declared, host: null };
+  return send(portId(context, nic), portClaim({ spec, holder: context.id, labels }));
 }
 
-/** Claims the ports again whose groups a spec changes, before it is accepted. */
-function regroup(context: VmContext, spec: VmSpec): readonly Asked[] {
+/** Claims the ports again whose groups or labels a declaration changes, before it is accepted. */
+function regroup(context: VmContext, { spec, labels }: Omit<Proposal, 'awaited'>): readonly Asked[] {
+  const wanted = labels ?? context.labels;
+  const isRelabelled = !sameJson(wanted, context.labels);
   return spec.nics
     .filter((nic) => {
       const before = context.spec?.nics.find(({ name }) => name === nic.name);
-      return before !== undefined && !sameJson(before.securityGroups, nic.securityGroups);
+      return before !== undefined && (isRelabelled || !sameJson(before, nic));
     })
-    .map((nic) => claim(context, nic));
+    .map((nic) => claim(context, nic, wanted));
 }
 
-export const regroupPorts = (seen: At): readonly Asked[] => regroup(seen.context, declarationOf(seen).spec);
+/** The ports that a proposed change has asked for something else get what the VM has. */
+const takeBack = (context: VmContext): readonly Asked[] =>
+  (context.proposed?.spec.nics ?? []).flatMap((nic) => {
+    const before = context.spec?.nics.find(({ name }) => name === nic.name);
+    return before !== undefined && contexts.asksPort(before, nic) ? [claim(context, before)] : [];
+  });
+
+export const regroupPorts = (seen: At): readonly Asked[] => regroup(seen.context, declarationOf(seen));
 
 export const regroupProposed = ({ context }: At): readonly Asked[] =>
-  context.proposed === null ? [] : regroup(context, context.proposed.spec);
+  context.proposed === null ? [] : regroup(context, context.proposed);
 
-export const claimPorts = ({ context }: At): readonly Asked[] => claims(context, specIn(context), context.awaited);
+/** Tells the ports the labels that a declaration brings, by which selectors find them. */
+export const relabelPorts = (seen: At): readonly Asked[] =>
+  regroup(seen.context, { ...declarationOf(seen), spec: specIn(seen.context) });
+
+export const claimPorts = ({ context }: At): readonly Asked[] =>
+  claims(context, { spec: specIn(context), labels: null, awaited: context.awaited });
 
 /** Repeated on each entry of a waiting state, until the ports have answered. */
 export const claimProposed = ({ context }: At): readonly Asked[] =>
-  context.proposed === null ? [] : claims(context, context.proposed.spec, context.proposed.awaited);
+  context.proposed === null ? [] : claims(context, context.proposed);
 
 const giveBack = (context: VmContext, ids: readonly string[]): readonly Asked[] =>
   ids.map((to) => send(to, portRelease({ holder: context.id })));
@@ -59,7 +84,7 @@ export function rejectProposed(seen: At): Acted<VmContext> {
   const { error, path } = refusalOf(seen, context.proposed?.spec ?? specIn(context));
   return {
     changes: { waiters: [], proposed: null, ...dropRefused(seen) },
-    asks: context.waiters.map(({ commandId }) => rejectFor(commandId, error, path)),
+    asks: [...context.waiters.map(({ commandId }) => rejectFor(commandId, error, path)), ...takeBack(context)],
   };
 }
 
@@ -71,7 +96,7 @@ export function rejectSuperseded({ context }: At): Acted<VmContext> {
   const error = { code: 'superseded', message, retryable: false };
   return {
     changes: { waiters: [] },
-    asks: waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.nics')),
+    asks: [...waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.nics')), ...takeBack(context)],
   };
 }
 
@@ -91,9 +116,11 @@ export const askVolumes = ({ context }: At): readonly Asked[] =>
   context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
 
 export const askPlace = ({ context }: At): readonly Asked[] => {
-  const { id, located, lastRun } = context;
+  const { id, located, lastRun, leaving } = context;
   const { cpus, memoryMib, host } = runSpecIn(context);
-  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumes: located, lastRun }))];
+  const antiAffinity = contexts.antiAffinityOf(context);
+  const avoid = leaving === null ? [] : [leaving];
+  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumes: located, lastRun, antiAffinity, avoid }))];
 };
 
 // Resources of a run
@@ -148,7 +175,8 @@ export const askReleases = ({ context }: At): readonly Asked[] => {
 
 // A run
 
-function incarnationSpec(context: VmContext): IncarnationSpec {
+/** The present run, as its host is told. */
+export function incarnationSpec(context: VmContext): IncarnationSpec {
   const { id, runEpoch, era, machineType, nics, disks, images } = context;
   const spec = runSpecIn(context);
   const [kernel, initrd] = imageIds(context, spec).map((image) => images[image] ?? '');
@@ -165,12 +193,21 @@ function incarnationSpec(context: VmContext): IncarnationSpec {
       spec.boot === null
         ? null
         : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
+    seed: { ...spec.seed, instanceId: context.uid, hostname: partsOfId(id).name },
   };
 }
 
 export const askRun = ({ context }: At): readonly Asked[] => [
   send(contexts.incarnationId(context), incarnationStart({ vm: context.id, spec: incarnationSpec(context) })),
 ];
+
+const toRun = (
+  context: VmContext,
+  of: typeof incarnationPause | typeof incarnationResume | typeof incarnationReset,
+) => [send(contexts.incarnationId(context), of({ incarnationUid: context.incarnationUid ?? '' }))];
+export const askPause = ({ context }: At): readonly Asked[] => toRun(context, incarnationPause);
+export const askResume = ({ context }: At): readonly Asked[] => toRun(context, incarnationResume);
+export const askReset = ({ context }: At): readonly Asked[] => toRun(context, incarnationReset);
 
 export const askStop = ({ context }: At): readonly Asked[] => {
   const { graceMs, incarnationUid } = context;

@@ -41,7 +41,7 @@ test('a NIC is added once its port has an address, and is used by the next run',
     assert.equal([asked.context['spec'], asked.context['generation']], [spec, 1], 'nothing is accepted yet');
     const claim = asked.asked.at(-1)?.params as { to: string; event: object };
     const { name: _, ...nic } = eth1;
-    const wanted = { type: 'port.claim', spec: { ...nic, host: null }, holder: v.id };
+    const wanted = { type: 'port.claim', spec: { ...nic, host: null }, holder: v.id, labels: {} };
     assert.equal([claim.to, claim.event], [eth1Port, wanted], state);
     const { context, asks } = did(state, asked.context, eth1Ready);
     assert.equal(asks, ['reply'], state);

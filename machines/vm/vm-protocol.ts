@@ -1,14 +1,38 @@
 /** Spec, commands and events of a VM. */
 import { z } from 'zod';
-import { place, placeChanged, placed, placeRefused, placeRelease } from '../cluster/cluster-protocol.ts';
+import {
+  place,
+  placeChanged,
+  placed,
+  placeRefused,
+  placeRelease,
+  vmHostFound,
+  vmHostLost,
+} from '../cluster/cluster-protocol.ts';
+import { vmEvacuate, vmEvacuation } from '../drain/drain-protocol.ts';
 import { imageFree, imageNeed, imageOf, imageProvided, imageRefused } from '../image/image-protocol.ts';
 import {
   incarnationEnded,
+  incarnationPause,
+  incarnationPaused,
+  incarnationReset,
+  incarnationResume,
   incarnationRunning,
   incarnationStalled,
   incarnationStart,
   incarnationStop,
 } from '../incarnation/incarnation-protocol.ts';
+import { migrateLimits } from '../values/migration-limits.ts';
+import {
+  migrationBegun,
+  migrationBusy,
+  migrationCommit,
+  migrationCommitted,
+  migrationEnded,
+  migrationRecall,
+  migrationRefused,
+  migrationStart,
+} from '../migration/migration-protocol.ts';
 import {
   groupReferences,
   macSchema,
@@ -19,6 +43,7 @@ import {
   portFailed,
   portGone,
   portReady,
+  portSecurityField,
   portRefused,
   portRelease,
   portRest,
@@ -26,6 +51,9 @@ import {
   portUnbound,
   securityGroupsSchema,
 } from '../port/port-protocol.ts';
+import { addressPairsSchema, dnsNameSchema, portSecuritySchema } from '../values/address-pairs.ts';
+import { addressSchema } from '../values/address-schema.ts';
+import { secretSchema } from '../values/sealed.ts';
 import { keyedItems } from '../values/spec-changes.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, noParams, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
@@ -42,9 +70,12 @@ import {
 const nic = z.strictObject({
   name: nameSchema.default('eth0').describe('The port is `<vm>.<name>`.'),
   network: nameSchema,
-  address: z.ipv4().nullable().default(null),
+  address: addressSchema.nullable().default(null),
   mac: macSchema.nullable().default(null),
   securityGroups: securityGroupsSchema,
+  addressPairs: addressPairsSchema,
+  portSecurity: portSecuritySchema,
+  dnsName: dnsNameSchema,
 });
 const disk = z.strictObject({ volume: nameSchema });
 
@@ -56,6 +87,39 @@ const boot = z.strictObject({
     .max(1_024)
     .regex(/^[\x20-\x7e]*$/, 'must be printable ASCII on one line')
     .default(''),
+});
+
+const sshKey = z
+  .string()
+  .max(4_096)
+  .regex(
+    /^(sk-)?(ssh|ecdsa)-[a-z0-9-]{1,40}(@openssh\.com)? [A-Za-z0-9+/]{16,}={0,3}( [\x20-\x7e]*)?$/,
+    'must be a public key on one line, as in id_ed25519.pub: its type, the key, a comment',
+  );
+
+/** The seed disk: cloud-init's data source NoCloud. */
+const seed = z.strictObject({
+  userData: secretSchema(65_536)
+    .nullable()
+    .default(null)
+    .describe(
+      'Given to the guest as it is, at most 64 KiB; secret. What is shown of it is a mark; the mark keeps it as it is.',
+    ),
+  sshKeys: z.array(sshKey).max(16).default([]).describe('Public keys that may log in as the default user.'),
+  network: z.boolean().default(true).describe('Whether the disk says how the NICs are configured: DHCP, and the MTU.'),
+});
+
+const placement = z.strictObject({
+  antiAffinity: z
+    .strictObject({
+      group: nameSchema.describe('VMs of the tenant that name the same group are kept on different hosts.'),
+      policy: z
+        .enum(['hard', 'soft'])
+        .default('soft')
+        .describe('hard: rather wait than share a host; soft: share one when there is no other.'),
+    })
+    .nullable()
+    .default(null),
 });
 
 const unique = (names: readonly string[]): boolean => new Set(names).size === names.length;
@@ -71,11 +135,16 @@ export const vmSpec = z
       .default(null)
       .describe('Versioned machine type; null pins the default of the host at the first start.'),
     restart: z
-      .enum(['always', 'on-failure', 'never'])
+      .enum(['always', 'on-failure', 'once', 'manual', 'never'])
       .default('on-failure')
-      .describe('When to start again after a run ends by itself: always, only after a crash, or never.'),
-    running: z.boolean().default(true),
+      .describe(
+        'When it is started without a command. always: also after its guest has powered itself off; on-failure: ' +
+          'after a crash; once: as declared, and not again; manual: never, whatever `running` says. never is an ' +
+          'older name of once.',
+      ),
+    running: z.boolean().default(true).describe('Whether it should run; a command says otherwise until it changes.'),
     host: nameSchema.nullable().default(null).describe('Required host, or null for any.'),
+    placement: placement.prefault({}).describe('Which other VMs it is kept away from.'),
     nics: z
       .array(nic)
       .min(1)
@@ -87,6 +156,7 @@ export const vmSpec = z
       .refine((disks) => unique(disks.map((each) => each.volume)), 'volumes must differ')
       .default([]),
     boot: boot.nullable().default(null).describe('Direct boot; null boots the first disk.'),
+    seed: seed.prefault({}).describe('What the guest finds on its seed disk, the last one, when it boots.'),
   })
   .refine((spec) => spec.boot !== null || spec.disks.length > 0, {
     path: ['boot'],
@@ -106,6 +176,10 @@ const grace = z.strictObject({
     .describe('Time for the guest to power off, ms; 0 ends it at once.'),
 });
 
+const migrate = migrateLimits.extend({
+  to: nameSchema.nullable().default(null).describe('Host to move it to, or null for any that has room.'),
+});
+
 export const vmKind = defineKind({
   kind: 'vm',
   says: 'A virtual machine: its declaration, its placement, and its restart policy.',
@@ -118,14 +192,21 @@ export const vmKind = defineKind({
       restart: 'in place',
       running: 'in place',
       host: 'next start',
+      placement: 'next start',
       nics: keyedItems<VmNic>('name', {
         added: 'next start',
         removed: 'next start',
         changed: 'replace',
-        fields: { securityGroups: 'in place' },
+        fields: {
+          securityGroups: 'in place',
+          addressPairs: 'in place',
+          portSecurity: 'in place',
+          dnsName: 'in place',
+        },
       }),
       disks: keyedItems<VmDisk>('volume', { added: 'next start', removed: 'next start', changed: 'next start' }),
       boot: 'next start',
+      seed: 'next start',
     },
     parents: ['network', 'security-group', 'volume', 'image'],
     references: ({ nics, disks, boot: direct }) => [
@@ -141,6 +222,8 @@ export const vmKind = defineKind({
             { path: 'boot.initrd', kind: 'image', name: direct.initrd, misfit: imageOf('initrd') },
           ]),
     ],
+    operatorsOnly: ({ nics }) =>
+      nics.flatMap(({ portSecurity }, at) => portSecurityField(`nics.${at}.portSecurity`, portSecurity)),
     quota: 1_000,
     columns: {
       host: (_, { host }) => host,
@@ -154,14 +237,22 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update:
-        'Changes restart policy and security groups at once; cpus, memory, NICs, disks and boot at the next start.',
+        'Changes restart policy and security groups at once; cpus, memory, NICs, disks, boot, seed at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
   }),
+  secrets: ['seed.userData'],
   commands: {
     start: command(noParams, 'Starts the VM.'),
     stop: command(grace, 'Stops the VM: power button, then, after the grace time, power off.'),
     restart: command(grace, 'Stops the run and starts another on the same host.'),
+    pause: command(noParams, 'Makes the guest stand still where it is; the VM keeps its host, and all of its memory.'),
+    resume: command(noParams, 'Lets a paused guest go on.'),
+    reset: command(noParams, 'Presses the reset button: the guest boots anew, in the same run.'),
+    migrate: command(
+      migrate,
+      'Moves it to another host while it runs. Answered once a host is reserved; the migration shows how far it is.',
+    ),
   },
   takes: [
     quotaGranted,
@@ -183,8 +274,16 @@ export const vmKind = defineKind({
     placeChanged,
     placeRefused,
     incarnationRunning,
+    incarnationPaused,
     incarnationStalled,
     incarnationEnded,
+    migrationBegun,
+    migrationBusy,
+    migrationCommit,
+    migrationEnded,
+    vmEvacuate,
+    vmHostLost,
+    vmHostFound,
   ],
   startedBy: [],
   fromNode: [],
@@ -204,6 +303,14 @@ export const vmKind = defineKind({
     placeRelease,
     incarnationStart,
     incarnationStop,
+    incarnationPause,
+    incarnationResume,
+    incarnationReset,
+    migrationStart,
+    migrationRecall,
+    migrationCommitted,
+    migrationRefused,
+    vmEvacuation,
   ],
   effects: [],
 });

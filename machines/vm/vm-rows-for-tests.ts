@@ -1,6 +1,7 @@
 /** A VM with one NIC, one disk and two images, and its events, for the tables of its chart. */
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
-import { newDeclared, type Condition } from '../values/declared.ts';
+import { type Condition } from '../values/conditions.ts';
+import { newDeclared } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
 import { vmMachine } from './vm-machine.ts';
 import type { PortFacts } from '../port/port-protocol.ts';
@@ -12,6 +13,7 @@ export const volume = 'volume/t/root';
 export const kernel = 'image/t/k';
 export const initrd = 'image/t/i';
 
+const plain = { addressPairs: [], portSecurity: true, dnsName: null };
 export const spec: VmSpec = {
   cpus: 1,
   memoryMib: 256,
@@ -19,9 +21,11 @@ export const spec: VmSpec = {
   restart: 'on-failure',
   running: true,
   host: null,
-  nics: [{ name: 'eth0', network: 'n', address: null, mac: null, securityGroups: null }],
+  placement: { antiAffinity: null },
+  nics: [{ name: 'eth0', network: 'n', address: null, mac: null, securityGroups: null, ...plain }],
   disks: [{ volume: 'root' }],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },
+  seed: { userData: null, sshKeys: [], network: true },
 };
 export const bare: VmSpec = { ...spec, nics: [], disks: [], boot: null };
 export const host = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
@@ -62,6 +66,7 @@ export const held: VmContext = {
   runGeneration: 1,
   located: [{ volume, sizeMib: 8, host: 'w1' }],
   host,
+  paused: false,
   runEpoch: 1,
   lastHost: 'w1',
   era: 1,
@@ -74,7 +79,12 @@ export const held: VmContext = {
   proof: null,
   runningSince: null,
   runs: 1,
+  lastEnd: null,
+  crashes: 0,
   delayedBy: null,
+  leaving: null,
+  migration: null,
+  lastMigration: null,
   refusal: null,
 };
 /** Context before the first event. */
@@ -109,6 +119,9 @@ export const update = (of: VmSpec = spec, more: object = {}) => ({ type: 'vm.upd
 export const start = { type: 'vm.start' };
 export const stop = { type: 'vm.stop', graceMs: 3_000 };
 export const restart = { type: 'vm.restart', graceMs: 3_000 };
+export const pause = { type: 'vm.pause' };
+export const resume = { type: 'vm.resume' };
+export const reset = { type: 'vm.reset' };
 export const remove = { type: 'vm.delete' };
 export const granted = { type: 'quota.granted' };
 export const quotaRefused = { type: 'quota.refused', error: { ...lasting, code: 'quota_exceeded' } };
@@ -147,6 +160,7 @@ export const stalled = (incarnationUid: string) => ({
   type: 'incarnation.stalled',
   error: diskFull,
 });
+export const paused = (incarnationUid: string) => ({ ...running(incarnationUid), type: 'incarnation.paused' });
 export const ended = (reason: string, error: object | null = null, incarnationUid = 'L1') => ({
   type: 'incarnation.ended',
   host: 'w1',
@@ -193,13 +207,16 @@ export const living: readonly (readonly [string, object])[] = [
   ...['locating', 'placing', 'unplaced', preparing, 'starting', 'backoff'].map((state) => [state, waiting] as const),
   ['running', runs],
   ['stalled', { ...runs, failure: diskFull }],
+  ['pausing', { ...runs, paused: true }],
+  ['paused', { ...runs, paused: true }],
+  ['resuming', runs],
   ['stopping', resting],
   ['releasing', { ...resting, ...waiting }],
   ['stopped', atRest],
   ['failed', failed],
 ];
 
-export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null, securityGroups: null };
+export const eth1 = { name: 'eth1', network: 'n', address: '10.0.0.9', mac: null, securityGroups: null, ...plain };
 export const eth1Port = 'port/t/v.eth1';
 export const more: VmSpec = { ...spec, nics: [...spec.nics, eth1] };
 export const both = { [port]: portReady, [eth1Port]: { ...portReady, port: eth1Port } };

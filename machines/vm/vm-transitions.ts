@@ -2,11 +2,12 @@
  * Transitions that several states of the VM chart have in common, each by the name of the situation. The states are in
  * vm-machine.ts.
  */
-import { whileLiving } from '../values/declared.ts';
+import { whileLivingWith } from '../values/declared.ts';
 import { restCondition, specIn, type At } from './vm-context.ts';
 
-export const living = whileLiving(
+export const living = whileLivingWith(
   'vm',
+  ['relabelPorts'],
   { guard: 'isUndecided', actions: 'rejectUndecided' },
   {
     guard: 'addsNics',
@@ -18,7 +19,7 @@ export const living = whileLiving(
 export const repeated = { guard: 'isProposed', actions: ['awaitUpdated', 'claimProposed'] } as const;
 export const takenBack = {
   guard: 'takesBack',
-  actions: ['rejectSuperseded', 'forgetProposed', 'takeMetadata', 'releaseStrays', 'answerUpdated'],
+  actions: ['rejectSuperseded', 'forgetProposed', 'relabelPorts', 'takeMetadata', 'releaseStrays', 'answerUpdated'],
 } as const;
 /** Rules during deletion, which cannot be undone. */
 export const dying = { guard: 'isDying', actions: 'rejectBusy' } as const;
@@ -51,12 +52,21 @@ export const unprepared = [
   { guard: 'mayPass', target: 'backoff', actions: 'noteFailure' },
   { target: 'releasing', actions: 'noteFailure' },
 ] as const;
+/** The guest stands still, which the VM does not want any more. */
+const standsStill = { guard: 'isThisIncarnation', target: 'resuming', actions: 'noteRunning' } as const;
 /** The guest runs, or stands still until a disk takes its request. */
 export const inRun = {
+  'incarnation.paused': standsStill,
   'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
   'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
   'vm.restart': { target: 'stopping', actions: 'wantRestart' },
+  'vm.reset': { actions: 'askReset' },
 } as const;
 export const runs = { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' } as const;
 export const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 'noteRunning' } as const;
+/** The states in which its guest executes instructions, if its disks let it. */
+export const live = [
+  { guard: 'leaves', target: 'stopping' },
+  { guard: 'isPaused', target: 'pausing' },
+] as const;
 export const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;

@@ -4,16 +4,17 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { newDeclared, reasonOf } from '../values/declared.ts';
+import { reasonOf } from '../values/conditions.ts';
+import { newDeclared } from '../values/declared.ts';
 import { decided, disagreements, type Row, type TestEvent } from '../values/decision-table-for-tests.ts';
 import { serialOf } from '../values/serials.ts';
 import { volumeMachine } from './volume-machine.ts';
-import type { VolumeContext } from './volume-messages.ts';
+import type { VolumeContext } from './volume-context.ts';
 
 const id = 'volume/t/d';
 const w1 = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
 const w2 = { ...w1, name: 'w2', index: 2, underlay: '192.0.2.2' };
-const empty = { sizeMib: 64, format: 'raw' as const, image: null };
+const empty = { class: 'local' as const, sizeMib: 64, format: 'raw' as const, image: null };
 const stored: VolumeContext = {
   ...newDeclared(id),
   uid: 'U1',
@@ -22,8 +23,13 @@ const stored: VolumeContext = {
   observedGeneration: 1,
   host: null,
   holder: null,
+  client: null,
   runEpoch: 0,
+  access: null,
   source: null,
+  standby: null,
+  growth: null,
+  captures: [],
 };
 const created = { observedGeneration: 0, waiters: [{ commandId: 'C1', result: 'created' }] };
 const going = { waiters: [{ commandId: 'K', result: 'deleted' }] };
@@ -88,7 +94,7 @@ const creation: readonly Row[] = [
   { in: 'claiming', on: 'quotaDeadline', to: 'claiming', asks: [claim] },
   { in: 'claiming', on: create(), to: 'claiming', asks: ['defer'] },
   { in: 'claiming', on: create(larger), to: 'claiming', asks: ['reject exists_differently'] },
-  { in: 'claiming', on: apply(larger), to: 'claiming', asks: ['reject immutable_field'] },
+  { in: 'claiming', on: apply(larger), to: 'claiming', asks: ['reject name_busy'] },
   { in: 'claiming', on: labelled(), to: 'claiming', asks: ['defer'] },
   { in: 'claiming', on: remove, to: 'claiming', asks: ['reject name_busy'] },
   { in: 'claiming', on: locate, to: 'claiming', asks: [located] },
@@ -97,7 +103,7 @@ const creation: readonly Row[] = [
   { in: 'reserving', with: created, on: roomRefused, to: 'gone', asks: ['reject no_space', releaseRoom, release] },
   { in: 'reserving', on: 'roomDeadline', to: 'reserving', asks: [claimRoom] },
   { in: 'reserving', on: create(), to: 'reserving', asks: ['defer'] },
-  { in: 'reserving', on: apply(larger), to: 'reserving', asks: ['reject immutable_field'] },
+  { in: 'reserving', on: apply(larger), to: 'reserving', asks: ['reject name_busy'] },
   { in: 'reserving', on: remove, to: 'reserving', asks: ['reject name_busy'] },
   { in: 'reserving', on: locate, to: 'reserving', asks: [located] },
   { in: 'available', on: granted, to: 'available', asks: [] },
@@ -111,11 +117,28 @@ const changes: readonly Row[] = ['available', 'held.attached', 'held.imaging', '
   { in: state, with: held, on: update(), to: state, asks: ['reply'] },
   { in: state, with: held, on: labelled(), to: state, asks: ['reply'] },
   { in: state, with: held, on: create(larger), to: state, asks: ['reject exists_differently'] },
-  ...[larger, { format: 'qcow2' }, { image: 'i' }].flatMap((change) => [
+  ...[{ format: 'qcow2' }, { image: 'i' }].flatMap((change) => [
     { in: state, with: held, on: apply(change), to: state, asks: ['reject immutable_field'] },
     { in: state, with: held, on: update(change), to: state, asks: ['reject immutable_field'] },
   ]),
 ]);
+
+const growing = { growth: { spec: { ...empty, ...larger }, labels: {}, protect: false } };
+const waits = { waiters: [{ commandId: 'C1', result: 'updated' }] };
+const growth: readonly Row[] = ['available', 'held.attached', 'held.stuck'].flatMap((state) => {
+  const of = { in: state, to: state, with: state === 'available' ? placed : held };
+  const also = { ...of, with: { ...of.with, ...growing, ...waits } };
+  return [
+    { ...of, on: apply(larger), asks: [claim, 'defer'] },
+    { ...of, on: update({ sizeMib: 63 }), asks: ['reject volume_shrinks'] },
+    { ...also, on: update({ sizeMib: 70 }), asks: ['reject name_busy'] },
+    { ...also, on: granted, asks: [claimRoom] },
+    { ...also, on: quotaRefused, asks: ['reject quota_exceeded'] },
+    { ...also, on: roomGranted, asks: [ask, 'reply'] },
+    { ...also, on: roomRefused, asks: [claim, 'reject no_space'] },
+    { ...also, on: remove, asks: [`reject ${state === 'available' ? 'name_busy' : 'in_use'}`] },
+  ];
+});
 
 const attachment: readonly Row[] = [
   { in: 'available', on: attach('vm/t/a'), to: 'held.attaching', asks: [ask] },
@@ -217,6 +240,7 @@ const wrong = (rows: readonly Row[]): readonly string[] =>
 
 test('creation', () => assert.equal(wrong(creation), []));
 test('changes of the declaration', () => assert.equal(wrong(changes), []));
+test('a larger size', () => assert.equal(wrong(growth), []));
 test('attachment', () => assert.equal(wrong(attachment), []));
 test('deletion', () => assert.equal(wrong(deletion), []));
 
@@ -260,9 +284,48 @@ test('labels and protection change without a new generation, also while a VM hol
   assert.equal([labels, protect, generation, observedGeneration], [{ tier: 'db' }, true, 1, 1]);
 });
 
+test('it has the larger size once there is room for it, and no bytes are made for that', () => {
+  const grown = told('held.attached', { ...held, ...growing }, roomGranted);
+  const { spec, generation, observedGeneration, growth: left } = grown.context as unknown as VolumeContext;
+  assert.equal([spec?.sizeMib, generation, observedGeneration, left], [65, 2, 2, null]);
+  assert.is((grown.event['spec'] as { sizeMib: number }).sizeMib, 65);
+  const bare = { in: 'available', with: { ...growing, host: null }, on: roomGranted, to: 'available', asks: [] };
+  const filling = { ...growing.growth, spec: { ...growing.growth.spec, image: 'i' } };
+  const early = { ...bare, with: { growth: filling, ...fromImage, host: w1 } };
+  assert.equal(wrong([bare, early]), []);
+});
+
 test('a refused deletion names the VM that holds it', () => {
   const { message } = told('held.attached', held, remove) as unknown as { message: string };
   assert.match(message, 'vm/t/a');
+});
+
+const begin = { type: 'snapshot.begin', snapshot: 'snapshot/t/s' };
+const begun = 'snapshot.begun > snapshot';
+const hindered = 'snapshot.hindered > snapshot';
+const captured = { captures: ['snapshot/t/s'] };
+const captures: readonly Row[] = [
+  { in: 'born', with: { spec: null }, on: begin, to: 'absent', asks: [hindered] },
+  { in: 'reserving', on: begin, to: 'reserving', asks: [hindered] },
+  { in: 'available', on: begin, to: 'available', asks: [hindered] },
+  { in: 'available', with: placed, on: begin, to: 'available', asks: [begun] },
+  { in: 'available', with: { ...placed, ...growing }, on: begin, to: 'available', asks: [hindered] },
+  { in: 'available', with: { ...placed, ...captured }, on: begin, to: 'available', asks: [begun] },
+  { in: 'available', with: { ...placed, ...captured }, on: remove, to: 'available', asks: ['reject in_use'] },
+  { in: 'available', with: { ...placed, ...captured }, on: apply(larger), to: 'available', asks: ['reject name_busy'] },
+  { in: 'held.attached', with: held, on: begin, to: 'held.attached', asks: [begun] },
+  { in: 'held.attached', with: { ...held, ...captured }, on: detach('vm/t/a'), to: 'available', asks: [] },
+  { in: 'held.attaching', with: held, on: begin, to: 'held.attaching', asks: [hindered] },
+  { in: 'removing', with: placed, on: begin, to: 'removing', asks: [hindered] },
+];
+
+test('snapshots of it begin where its bytes stay, each is counted once, and ends', () => {
+  assert.equal(disagreements(volumeMachine, stored, captures), []);
+  const after = (on: TestEvent, more: object) => told('available', { ...placed, ...more }, on).context['captures'];
+  assert.equal(after(begin, {}), ['snapshot/t/s']);
+  assert.equal(after(begin, captured), ['snapshot/t/s']);
+  const ended = { in: 'available', on: { ...begin, type: 'snapshot.ended' }, to: '' };
+  assert.equal(decided(volumeMachine, { ...stored, ...captured }, ended).context['captures'], []);
 });
 
 test('an image that is no disk fills no volume', () => {

@@ -1,8 +1,8 @@
 /**
  * A volume: a disk that is kept across restarts and deletions of the VMs that use it. The actor knows the host of the
- * bytes and which VM may write; replicas manage the bytes. The declaration is realized once the tenant has granted the
- * quota and the cluster has promised room; bytes are created for the first VM that attaches the volume, on the host of
- * that VM.
+ * bytes and which VM may write; replicas manage the bytes. A VM that is moved takes it along (volume-standby.ts). The
+ * declaration is realized once the tenant has granted the quota and the cluster has promised room; bytes are created
+ * for the first VM that attaches the volume, on the host of that VM.
  */
 import { assign, setup } from 'xstate';
 import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
@@ -11,14 +11,41 @@ import { requests } from '../values/requests.ts';
 import { serialOf } from '../values/serials.ts';
 import { act, tell } from '../values/telling.ts';
 import * as messages from './volume-messages.ts';
-import type { VolumeContext } from './volume-messages.ts';
+import { beginCapture, captureActions, captureGuards, endCapture } from './volume-capture.ts';
+import { isShared, problemsOf, type VolumeContext } from './volume-context.ts';
+import { forgetGrowth, growthActions, growthGuards, takeGrowth } from './volume-growth.ts';
 import { volumeKind, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
+import { standbyActions, standbyGuards } from './volume-standby.ts';
 
 const kit = declaredKit<VolumeSpec, VolumeContext, VolumeEvent>(volumeKind, {
   result: ({ uid }) => ({ serial: serialOf(uid) }),
+  problems: problemsOf,
 });
 
-const lost = { actions: ['noteFailure', ready('False', 'BytesUnavailable')] } as const;
+/** Of the second host; what is left on one is removed in any state. */
+const ofStandby = { guard: 'isOfStandby', actions: 'heedStandby' } as const;
+const lost = [ofStandby, { guard: 'isOfHost', actions: ['noteFailure', ready('False', 'BytesUnavailable')] }] as const;
+/** A larger size is decided on; a smaller one is refused. */
+const sized = [
+  { guard: 'isShrunk', actions: 'rejectShrunk' },
+  { guard: 'isSizeBusy', actions: 'rejectSizeBusy' },
+  { guard: 'isGrown', actions: ['beginGrowth', 'awaitUpdated'] },
+  acceptedAtOnce,
+] as const;
+const whileGrowing = {
+  'quota.granted': { guard: 'isGrowing', actions: 'claimMoreRoom' },
+  'quota.refused': { guard: 'isGrowing', actions: ['forgetGrowth', 'rejectAll'] },
+  'room.granted': { guard: 'isGrowing', actions: ['takeGrowth', 'observe', 'growBytes', 'answerAll'] },
+  'room.refused': { guard: 'isGrowing', actions: ['giveUpGrowth', 'rejectRoom'] },
+} as const;
+/** The bytes are where they stay; a snapshot can be taken. */
+const captured = [
+  { guard: 'mayCapture', actions: ['beginCapture', 'tellBegun'] },
+  { guard: 'isEmpty', actions: 'hinderEmpty' },
+  { actions: 'hinderBusy' },
+] as const;
+/** No migration can begin. */
+const unmovable = { actions: 'refuseStandby' } as const;
 
 export const volumeMachine = setup({
   types: { context: {} as VolumeContext, events: {} as VolumeEvent, input: {} as { id: string }, tags: {} as 'steady' },
@@ -31,6 +58,11 @@ export const volumeMachine = setup({
     rejectRoom: act(messages.rejectRoom),
     askImage: tell(messages.askImage),
     takeSource: assign(messages.takeSource),
+    takeHost: assign(messages.takeHost),
+    takeAccess: assign(messages.takeAccess),
+    noteRestarted: assign(messages.noteRestarted),
+    askExport: tell(messages.askExport),
+    dropExport: tell(messages.dropExport),
     noteNoDisk: assign(messages.noteNoDisk),
     forgetHost: assign(messages.forgetHost),
     freeSource: tell(messages.freeSource),
@@ -46,6 +78,13 @@ export const volumeMachine = setup({
     refuseElsewhere: tell(messages.refuseElsewhere),
     refuseAbsent: tell(messages.refuseAbsent),
     rejectInUse: tell(messages.inUse),
+    ...standbyActions,
+    ...growthActions,
+    takeGrowth: assign(takeGrowth),
+    forgetGrowth: assign(forgetGrowth),
+    ...captureActions,
+    beginCapture: assign(beginCapture),
+    endCapture: assign(endCapture),
   },
   guards: {
     ...kit.guards,
@@ -54,21 +93,55 @@ export const volumeMachine = setup({
     isDiskHere: (at) => messages.isHere(at) && messages.isDisk(at),
     isByAnother: messages.isByAnother,
     isElsewhere: messages.isElsewhere,
+    hasRoom: messages.hasRoom,
+    isServed: messages.isServed,
+    isUnserved: messages.isUnserved,
+    isOtherAccess: messages.isOtherAccess,
+    isShared: ({ context }) => isShared(context),
     holderLeaves: messages.holderLeaves,
+    isOfHost: messages.isOfHost,
+    isOpenable: (at) => messages.isOfHost(at) && isShared(at.context),
     isPlaced: ({ context }) => context.host !== null,
+    ...standbyGuards,
+    ...growthGuards,
+    ...captureGuards,
   },
   delays: {
     quotaDeadline: 10_000,
     roomDeadline: 10_000,
     imageDeadline: 600_000,
     replicaDeadline: 600_000,
+    exportDeadline: 120_000,
     removeDeadline: 60_000,
   },
 }).createMachine({
   id: 'volume',
-  context: ({ input }) => ({ ...newDeclared(input.id), host: null, holder: null, runEpoch: 0, source: null }),
+  context: ({ input }) => ({
+    ...newDeclared(input.id),
+    host: null,
+    holder: null,
+    client: null,
+    runEpoch: 0,
+    access: null,
+    source: null,
+    standby: null,
+    growth: null,
+    captures: [],
+  }),
   initial: 'born',
-  on: { 'volume.locate': { actions: 'tellLocation' } },
+  on: {
+    'volume.locate': { actions: 'tellLocation' },
+    'volume.standby': unmovable,
+    'volume.activate': { actions: 'refuseActivation' },
+    'volume.drop-standby': { actions: 'dropStandby' },
+    'replica.ready': ofStandby,
+    'replica.failed': ofStandby,
+    'replica.removed': ofStandby,
+    'export.serving': ofStandby,
+    'export.failed': ofStandby,
+    'snapshot.begin': { actions: 'hinderBusy' },
+    'snapshot.ended': { actions: 'endCapture' },
+  },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -77,13 +150,14 @@ export const volumeMachine = setup({
         ...whenBorn('volume', 'claiming'),
         'volume.locate': { target: 'absent', actions: 'refuseAbsent' },
         'volume.attach': { target: 'absent', actions: 'refuseAbsent' },
+        'snapshot.begin': { target: 'absent', actions: 'hinderAbsent' },
       },
     },
     claiming: {
       description: 'The quota for one more volume is requested from the tenant.',
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
-        ...whileDeclaring('volume', { actions: ['takeSpec', 'awaitAnswer'] }),
+        ...whileDeclaring('volume', { actions: 'rejectUndecided' }),
         'volume.delete': { actions: 'rejectUndecided' },
         'quota.granted': { target: 'reserving' },
         'quota.refused': { target: 'refused', actions: ['rejectAll', 'noteFailure'] },
@@ -94,9 +168,9 @@ export const volumeMachine = setup({
       description: 'The cluster promises room for the bytes, if a host has so much that is not promised to others.',
       entry: [ready('False', 'ReservingRoom'), 'claimRoom'],
       on: {
-        ...whileDeclaring('volume', { actions: ['takeSpec', 'awaitAnswer'] }),
+        ...whileDeclaring('volume', { actions: 'rejectUndecided' }),
         'volume.delete': { actions: 'rejectUndecided' },
-        'room.granted': { target: 'available', actions: ['observe', 'answerAll'] },
+        'room.granted': { guard: 'hasRoom', target: 'available', actions: ['takeHost', 'observe', 'answerAll'] },
         'room.refused': { target: 'gone', actions: ['rejectRoom', 'noteFailure'] },
       },
       after: { roomDeadline: { target: 'reserving', reenter: true } },
@@ -107,13 +181,18 @@ export const volumeMachine = setup({
       tags: 'steady',
       entry: { type: 'setCondition', params: messages.readiness },
       on: {
-        ...whileLiving('volume', acceptedAtOnce),
+        ...whileLiving('volume', ...sized),
+        ...whileGrowing,
         ...deletedBy(
           'volume',
+          { guard: 'isGrowing', actions: 'rejectUndecided' },
+          { guard: 'isCaptured', actions: 'rejectCaptured' },
+          { guard: 'isShared', target: 'closing', actions: 'awaitAnswer' },
           { guard: 'isPlaced', target: 'removing', actions: 'awaitAnswer' },
           { target: 'gone', actions: 'awaitAnswer' },
         ),
         'replica.failed': lost,
+        'snapshot.begin': captured,
         'volume.attach': [
           { guard: 'isElsewhere', actions: 'refuseElsewhere' },
           { guard: 'needsImage', target: 'held.imaging', actions: 'hold' },
@@ -126,15 +205,20 @@ export const volumeMachine = setup({
       entry: ready('False', 'Attaching'),
       initial: 'attaching',
       on: {
-        ...whileLiving('volume', acceptedAtOnce),
+        ...whileLiving('volume', ...sized),
+        ...whileGrowing,
         ...deletedBy('volume', { actions: 'rejectInUse' }),
         'volume.attach': [
           { guard: 'isByAnother', actions: 'refuseHeld' },
           { guard: 'isElsewhere', actions: 'refuseElsewhere' },
-          { guard: 'needsImage', target: '.imaging', actions: 'hold', reenter: true },
-          { target: '.attaching', actions: 'hold', reenter: true },
+          { guard: 'needsImage', target: '.imaging', actions: ['hold', 'dropStandby'], reenter: true },
+          { target: '.attaching', actions: ['hold', 'dropStandby'], reenter: true },
         ],
-        'volume.detach': { guard: 'holderLeaves', target: 'available', actions: 'letGo' },
+        'volume.detach': {
+          guard: 'holderLeaves',
+          target: 'available',
+          actions: ['dropStandby', 'letGo', 'dropExport'],
+        },
       },
       states: {
         imaging: {
@@ -153,16 +237,53 @@ export const volumeMachine = setup({
           description: 'The host creates the bytes, or verifies that they exist.',
           entry: 'askReplica',
           on: {
-            'replica.ready': { target: 'attached' },
-            'replica.failed': { target: 'stuck', actions: 'noteFailure' },
+            'replica.ready': [
+              ofStandby,
+              { guard: 'isOpenable', target: 'opening' },
+              { guard: 'isOfHost', target: 'attached' },
+            ],
+            'replica.failed': [ofStandby, { guard: 'isOfHost', target: 'stuck', actions: 'noteFailure' }],
           },
           after: { replicaDeadline: { target: 'attaching', reenter: true } },
+        },
+        opening: {
+          description: 'The storage host cuts every earlier run, and lets that of the holder use the bytes.',
+          entry: 'askExport',
+          on: {
+            'export.serving': { guard: 'isServed', target: 'attached', actions: 'takeAccess' },
+            'export.failed': { guard: 'isUnserved', target: 'stuck', actions: 'noteFailure' },
+          },
+          after: { exportDeadline: { target: 'opening', reenter: true } },
         },
         attached: {
           description: 'The holder can use the volume, unless a failure shows that the host is fenced.',
           tags: 'steady',
           entry: [ready('True', 'Attached'), 'tellAttached'],
-          on: { 'replica.failed': lost },
+          on: {
+            'replica.ready': [ofStandby, { guard: 'isOpenable', actions: 'serveGrown' }],
+            'replica.failed': lost,
+            'snapshot.begin': captured,
+            'export.serving': [
+              ofStandby,
+              { guard: 'isOtherAccess', actions: ['noteRestarted', ready('False', 'BytesUnavailable')] },
+            ],
+            'export.failed': [
+              ofStandby,
+              { guard: 'isUnserved', actions: ['noteFailure', ready('False', 'BytesUnavailable')] },
+            ],
+            'volume.standby': [
+              { guard: 'isStanding', actions: 'tellStood' },
+              { guard: 'mayStandBy', actions: 'prepareStandby' },
+              unmovable,
+            ],
+            'volume.attach': { guard: 'isCommitted', target: 'attaching', actions: ['activate', 'hold'] },
+            'volume.activate': [
+              { guard: 'mayActivate', actions: 'activate' },
+              { guard: 'isCutting', actions: 'askCut' },
+              { guard: 'isActive', actions: 'tellActivated' },
+              { actions: 'refuseActivation' },
+            ],
+          },
         },
         stuck: {
           description: 'Its bytes cannot be created; the failure says why. The holder detaches or attaches again.',
@@ -171,12 +292,22 @@ export const volumeMachine = setup({
         },
       },
     },
+    closing: {
+      description: 'The storage host cuts every run.',
+      entry: [ready('False', 'Deleting'), 'dropExport'],
+      on: {
+        ...whileDeleting('volume'),
+        'export.dropped': { target: 'removing' },
+        'volume.attach': { actions: 'refuseDeleting' },
+      },
+      after: { removeDeadline: { target: 'closing', reenter: true } },
+    },
     removing: {
       description: 'The host removes the bytes.',
       entry: [ready('False', 'Deleting'), 'dropReplica'],
       on: {
         ...whileDeleting('volume'),
-        'replica.removed': { target: 'gone' },
+        'replica.removed': [ofStandby, { guard: 'isOfHost', target: 'gone' }],
         'volume.attach': { actions: 'refuseDeleting' },
       },
       after: { removeDeadline: { target: 'removing', reenter: true } },

@@ -1,33 +1,30 @@
-/** Context and messages of a volume: pure functions of context and event. */
+/** Messages of a volume: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { roomClaim, roomRelease } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import { replicaDrop, replicaEnsure } from '../replica/replica-protocol.ts';
-import type { ConditionParams, DeclaredContext } from '../values/declared.ts';
+import type { ConditionParams } from '../values/conditions.ts';
 import type { Failure } from '../values/failures.ts';
-import { clusterId, counterpartOf, idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import { clusterId, idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import { quotaClaim } from '../values/quota.ts';
 import { serialOf } from '../values/serials.ts';
-import { reject, rejectFor, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
-import { diskFormatSchema, type DiskFormat, type HostFacts } from '../values/wiring.ts';
-import { volumeAttached, volumeLocated, volumeRefused, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
-
-export interface VolumeContext extends DeclaredContext<VolumeSpec> {
-  /** Host of the bytes: set by the first attach, never changed. */
-  readonly host: HostFacts | null;
-  /** The VM that may use it; set by attach, cleared by detach. */
-  readonly holder: string | null;
-  /** Run epoch of the writer: taken from the holder, never decreases. */
-  readonly runEpoch: number;
-  /** The image its first bytes came from, by digest; set once. */
-  readonly source: { readonly sha256: string; readonly format: DiskFormat } | null;
-}
-
-export type At = Seen<VolumeContext, VolumeEvent>;
-
-/** 0 of a volume that does not exist. */
-const sizeOf = ({ spec }: VolumeContext): number => spec?.sizeMib ?? 0;
-const specOf = ({ spec }: VolumeContext): VolumeSpec => spec as VolumeSpec;
+import { reject, rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
+import { diskFormatSchema, type HostFacts } from '../values/wiring.ts';
+import { exportDrop } from '../volume-export/volume-export-protocol.ts';
+import {
+  accessIn,
+  exportOf,
+  isShared,
+  ownClient,
+  replicaOn,
+  replicaSpec,
+  serveTo,
+  sizeOf,
+  specOf,
+  type At,
+  type VolumeContext,
+} from './volume-context.ts';
+import { volumeAttached, volumeLocated, volumeRefused } from './volume-protocol.ts';
 
 // Quota and room, from the declaration to the end
 
@@ -38,11 +35,22 @@ export const claimQuota = ({ context }: At): readonly Asked[] => [
   ),
 ];
 export const claimRoom = ({ context }: At): readonly Asked[] => [
-  send(clusterId, roomClaim({ volume: context.id, sizeMib: sizeOf(context) })),
+  send(clusterId, roomClaim({ volume: context.id, sizeMib: sizeOf(context), shared: isShared(context) })),
 ];
 export const releaseRoom = ({ context }: At): readonly Asked[] => [
   send(clusterId, roomRelease({ volume: context.id })),
 ];
+
+/** A shared volume needs to know where; until the cluster knows that host, it is asked again. */
+export const hasRoom = ({ context, event }: At): boolean =>
+  event.type === 'room.granted' && (!isShared(context) || (event.host ?? null) !== null);
+
+/** The cluster has chosen the host of a shared volume. */
+export function takeHost({ event }: At): Partial<VolumeContext> {
+  assertEvent(event, 'room.granted');
+  const { host = null } = event;
+  return host === null ? {} : { host };
+}
 
 /** No host has room: the size is the field to change. */
 export function rejectRoom({ context, event }: At): Acted<VolumeContext> {
@@ -82,7 +90,7 @@ export function noteNoDisk({ context, event }: At): Partial<VolumeContext> {
 }
 
 /** The bytes were not created on the host; the next attach may name another one. */
-export const forgetHost = (): Partial<VolumeContext> => ({ host: null });
+export const forgetHost = ({ context }: At): Partial<VolumeContext> => (isShared(context) ? {} : { host: null });
 
 export const freeSource = ({ context }: At): readonly Asked[] =>
   context.spec === null || context.spec.image === null
@@ -91,25 +99,60 @@ export const freeSource = ({ context }: At): readonly Asked[] =>
 
 // The bytes on a host
 
-const replicaOf = ({ id, host }: VolumeContext): string => counterpartOf(id, 'replica', host?.name ?? '');
+export const askReplica = ({ context }: At): readonly Asked[] => {
+  const { id, host, runEpoch } = context;
+  return [send(replicaOn(context, host), replicaEnsure({ volume: id, spec: replicaSpec(context, host, runEpoch) }))];
+};
 
-export function askReplica({ context }: At): readonly Asked[] {
-  const { id, uid, runEpoch, source } = context;
-  const { sizeMib, format } = specOf(context);
-  const owner = { actor: replicaOf(context), uid, runEpoch };
-  const spec = { owner, volumeUid: uid, serial: serialOf(uid), sizeMib, format, image: source };
-  return [send(replicaOf(context), replicaEnsure({ volume: id, spec }))];
-}
+export const dropReplica = ({ context }: At): readonly Asked[] => [
+  send(replicaOn(context, context.host), replicaDrop({})),
+];
 
-export const dropReplica = ({ context }: At): readonly Asked[] => [send(replicaOf(context), replicaDrop({}))];
+// Access to the bytes of a shared one
+
+export const askExport = ({ context }: At): readonly Asked[] => [serveTo(context, [ownClient(context)])];
+
+/** Nobody holds it: every run is cut. */
+export const dropExport = ({ context }: At): readonly Asked[] =>
+  isShared(context) ? [send(exportOf(context), exportDrop({}))] : [];
+
+/** The holder's run is served, and every older one is cut. */
+export const isServed = (seen: At): boolean =>
+  seen.event.type === 'export.serving' &&
+  seen.event.floor === seen.context.runEpoch &&
+  accessIn(seen, seen.context.runEpoch) !== null;
+
+/** Of what was asked last. */
+export const isUnserved = ({ context, event }: At): boolean =>
+  event.type === 'export.failed' && event.floor === context.runEpoch;
+
+export const takeAccess = (seen: At): Partial<VolumeContext> => ({ access: accessIn(seen, seen.context.runEpoch) });
+
+/** Its host was started again: what the run had written and not flushed is lost, so it never finds its bytes again. */
+export const isOtherAccess = (seen: At): boolean => {
+  const access = isServed(seen) ? accessIn(seen, seen.context.runEpoch) : null;
+  return access !== null && access.export !== seen.context.access?.export;
+};
+
+export const noteRestarted = ({ context }: At): Partial<VolumeContext> => {
+  const message = `the host of ${context.id} was started again; stop and start ${context.holder}, which goes on then`;
+  return { failure: { code: 'volume_host_restarted', message, retryable: false } };
+};
 
 // The VM that holds it
+
+/** Of the host that has the bytes. */
+export const isOfHost = ({ context, event }: At): boolean =>
+  'host' in event && event.host === context.host?.name && event.type.startsWith('replica.');
 
 export const isByAnother = ({ context, event }: At): boolean =>
   event.type === 'volume.attach' && context.holder !== null && context.holder !== event.vm;
 
 export const isElsewhere = ({ context, event }: At): boolean =>
-  event.type === 'volume.attach' && context.host !== null && context.host.name !== event.host.name;
+  event.type === 'volume.attach' &&
+  !isShared(context) &&
+  context.host !== null &&
+  context.host.name !== event.host.name;
 
 export const holderLeaves = ({ context, event }: At): boolean =>
   event.type === 'volume.detach' && context.holder === event.vm;
@@ -117,24 +160,24 @@ export const holderLeaves = ({ context, event }: At): boolean =>
 export function hold({ context, event }: At): Partial<VolumeContext> {
   assertEvent(event, 'volume.attach');
   const runEpoch = Math.max(context.runEpoch, event.runEpoch);
-  return { holder: event.vm, host: event.host, runEpoch, failure: null, tries: 0 };
+  const host = isShared(context) ? context.host : event.host;
+  return { holder: event.vm, host, client: event.host, runEpoch, access: null, failure: null, tries: 0 };
 }
 
 export const letGo = (): Partial<VolumeContext> => ({ holder: null });
 
 export function tellLocation({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.locate');
-  return [
-    send(event.vm, volumeLocated({ volume: context.id, host: context.host?.name ?? null, sizeMib: sizeOf(context) })),
-  ];
+  const { id: volume, host } = context;
+  const facts = { volume, host: host?.name ?? null, sizeMib: sizeOf(context) };
+  return [send(event.vm, volumeLocated({ ...facts, ...(isShared(context) ? { shared: true } : {}) }))];
 }
 
 export function tellAttached({ context }: At): readonly Asked[] {
-  const { id: volume, uid, holder } = context;
-  const host = context.host?.name ?? '';
-  return [
-    send(holder ?? '', volumeAttached({ volume, uid, serial: serialOf(uid), format: specOf(context).format, host })),
-  ];
+  const { id: volume, uid, holder, access: source } = context;
+  const { format } = specOf(context);
+  const facts = { volume, uid, serial: serialOf(uid), format, host: context.host?.name ?? '' };
+  return [send(holder ?? '', volumeAttached({ ...facts, source }))];
 }
 
 const refuse = ({ id }: VolumeContext, vm: string, error: Failure): readonly Asked[] => [

@@ -9,17 +9,27 @@ import {
   replicaRemoved,
 } from '../replica/replica-protocol.ts';
 import { roomClaim, roomGranted, roomRefused, roomRelease } from '../cluster/cluster-protocol.ts';
+import {
+  exportDrop,
+  exportDropped,
+  exportEnsure,
+  exportFailed,
+  exportServing,
+} from '../volume-export/volume-export-protocol.ts';
+import { snapshotBegin, snapshotBegun, snapshotEnded, snapshotHindered } from '../snapshot/snapshot-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
-import { diskFormatSchema, hostFactsSchema } from '../values/wiring.ts';
+import { diskFormatSchema, diskSourceSchema, hostFactsSchema } from '../values/wiring.ts';
 
 export const volumeLocate = message('volume.locate', 'A VM requests the host of the bytes.', { vm: z.string() });
 export const volumeLocated = message('volume.located', 'The host of the bytes; null before they are created.', {
   volume: z.string(),
   host: z.string().nullable(),
   sizeMib: z.int(),
+  /** True: a VM on any host can use them. Absent: only one on the host of the bytes. */
+  shared: z.boolean().optional(),
 });
 export const volumeAttach = message('volume.attach', 'A VM requests the volume on a host.', {
   vm: z.string(),
@@ -32,6 +42,8 @@ export const volumeAttached = message('volume.attached', 'The VM holds the volum
   serial: z.string(),
   format: diskFormatSchema,
   host: z.string(),
+  /** Null or absent: a file of that host. */
+  source: diskSourceSchema.nullable().optional(),
 });
 export const volumeRefused = message('volume.refused', 'The volume is not available to the VM, or does not exist.', {
   volume: z.string(),
@@ -39,9 +51,47 @@ export const volumeRefused = message('volume.refused', 'The volume is not availa
 });
 export const volumeDetach = message('volume.detach', 'The VM no longer holds the volume.', { vm: z.string() });
 
+export const volumeStandby = message(
+  'volume.standby',
+  'A migration requests the volume on a second host, for the run that is to come, while its VM goes on.',
+  { vm: z.string(), host: hostFactsSchema, runEpoch: z.int() },
+);
+export const volumeStood = message('volume.stood', 'The volume can be opened on the second host by that run.', {
+  volume: z.string(),
+  uid: z.string(),
+  serial: z.string(),
+  format: diskFormatSchema,
+  host: z.string(),
+  runEpoch: z.int(),
+  /** The disk there is empty: the migration copies the bytes. */
+  copies: z.boolean(),
+  source: diskSourceSchema.nullable(),
+});
+export const volumeActivate = message(
+  'volume.activate',
+  'The VM has changed to that run, and the former run is gone: the second host is the one of the volume.',
+  { vm: z.string(), runEpoch: z.int() },
+);
+export const volumeActivated = message('volume.activated', 'Only that run can write.', {
+  volume: z.string(),
+  runEpoch: z.int(),
+});
+export const volumeDropStandby = message('volume.drop-standby', 'The migration ended before the VM changed its run.', {
+  runEpoch: z.int(),
+});
+export const volumeDropped = message('volume.dropped', 'Nothing is left of what was prepared for that run.', {
+  volume: z.string(),
+  runEpoch: z.int(),
+});
+
+export const volumeClassSchema = z.enum(['local', 'shared']);
+
 export const volumeSpec = z
   .strictObject({
-    sizeMib: z.int().min(1).max(1_048_576).describe('Size the guest sees, MiB.'),
+    class: volumeClassSchema
+      .default('local')
+      .describe('`local`: its bytes are on the host of its VM. `shared`: on a storage host, for a VM on any host.'),
+    sizeMib: z.int().min(1).max(1_048_576).describe('Size the guest sees, MiB. It can grow.'),
     format: diskFormatSchema.default('raw'),
     image: nameSchema.nullable().default(null).describe('Image that the volume is filled from; null for an empty one.'),
   })
@@ -52,7 +102,7 @@ export const volumeKind = defineKind({
   says: 'A disk that is kept across restarts and deletions of the VMs that use it.',
   placement: 'sharded',
   declared: declare(volumeSpec, {
-    changes: { sizeMib: 'replace', format: 'replace', image: 'replace' },
+    changes: { class: 'replace', sizeMib: 'in place', format: 'replace', image: 'replace' },
     parents: ['tenant', 'image'],
     references: ({ image }) =>
       image === null
@@ -61,15 +111,18 @@ export const volumeKind = defineKind({
     quota: 100,
     columns: {
       size: ({ sizeMib }) => `${sizeMib} MiB`,
+      class: (spec) => spec.class,
       holder: (_, { holder }) => holder,
       host: (_, { host }) => host,
     },
     says: {
       create:
-        'Declares a volume, for which a host must have room. Its bytes are created on the host of the first VM that ' +
-        'attaches it.',
-      update: 'Changes labels and protection; size, format and image cannot change.',
-      delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it.',
+        'Declares a volume, for which a host must have room. The bytes of a local one are created on the host of the ' +
+        'first VM that attaches it, those of a shared one on a storage host.',
+      update:
+        'Changes labels, protection and the size, which can only grow. The guest of a local volume sees that at ' +
+        'once, that of a shared one at its next start.',
+      delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it, or a snapshot is being taken.',
     },
   }),
   commands: {},
@@ -81,14 +134,22 @@ export const volumeKind = defineKind({
     volumeLocate,
     volumeAttach,
     volumeDetach,
+    volumeStandby,
+    volumeActivate,
+    volumeDropStandby,
     imageProvided,
     imageRefused,
     replicaReady,
     replicaFailed,
     replicaRemoved,
+    exportServing,
+    exportFailed,
+    exportDropped,
+    snapshotBegin,
+    snapshotEnded,
   ],
-  // A VM may name a volume that was deleted while the VM was stopped: the request is refused.
-  startedBy: [volumeLocate, volumeAttach],
+  // A VM may name a volume that was deleted while the VM was stopped, and a snapshot one that never was: it is refused.
+  startedBy: [volumeLocate, volumeAttach, snapshotBegin],
   fromNode: [],
   sends: [
     quotaClaim,
@@ -98,10 +159,17 @@ export const volumeKind = defineKind({
     volumeLocated,
     volumeAttached,
     volumeRefused,
+    volumeStood,
+    volumeActivated,
+    volumeDropped,
     imageNeed,
     imageFree,
     replicaEnsure,
     replicaDrop,
+    exportEnsure,
+    exportDrop,
+    snapshotBegun,
+    snapshotHindered,
   ],
   effects: [],
 });

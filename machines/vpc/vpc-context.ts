@@ -4,7 +4,7 @@ import { idOf, partsOfId } from '../values/identifiers.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import type { HostFacts, NetworkSpec } from '../values/wiring.ts';
 import type { ElementViews, LeavingElement } from './vpc-elements.ts';
-import type { VpcSpec } from './vpc-protocol.ts';
+import type { MemberSelect, VpcSpec } from './vpc-protocol.ts';
 
 /** A section as published to one host and as last reported by it. */
 export interface SectionView {
@@ -50,6 +50,9 @@ export interface Location {
   readonly host: number;
   /** Ids of the port's security groups. */
   readonly groups: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The address is of an allowed address pair. */
+  readonly pair?: true;
 }
 
 /** Per released network: host -> generation of section `networks` that proves its absence there. */
@@ -65,6 +68,12 @@ export interface VpcContext extends DeclaredContext<VpcSpec> {
   /** Elements of other objects, by section and key. */
   readonly elements: ElementViews;
   readonly leaving: readonly LeavingElement[];
+  /** Actor id -> the ports that it follows. */
+  readonly watches: Readonly<Record<string, MemberSelect>>;
+  /** Actor ids of the peerings that follow what the VPC has. */
+  readonly followers: readonly string[];
+  /** Actor ids of those that are told the subnets. */
+  readonly rangeWatchers: readonly string[];
 }
 
 /** The section that holds the networks of a host; its proofs answer networks and ports. */
@@ -110,16 +119,20 @@ export const carriedMtu = (hosts: readonly HostFacts[]): number =>
   Math.min(...hosts.map(({ underlayMtu }) => underlayMtu)) - overlayBytes;
 
 /**
- * Why the network's MTU and a host's underlay do not fit, or undefined when they do. Checked before publishing: a
+ * Why the MTU of a network and a host's underlay do not fit, or undefined when they do. Checked before publishing: a
  * section is realized whole or not at all, so one network with a large MTU would block all others.
  */
-export function tooLarge(context: VpcContext, host: HostFacts, network: NetworkSpec): string | undefined {
+export function tooLarge(
+  context: VpcContext,
+  host: HostFacts,
+  ...networks: readonly NetworkSpec[]
+): string | undefined {
   const views = living(context.segments);
   const hosts = [host, ...views.map((view) => view.facts).filter(({ name }) => name !== host.name)];
   const narrowest = hosts.reduce((least, each) => (each.underlayMtu < least.underlayMtu ? each : least));
   const carried = carriedMtu([narrowest]);
   const used = views.flatMap((view) => Object.keys(view.networks)).flatMap((name) => context.networks[name] ?? []);
-  const large = [network, ...used.map(({ spec }) => spec)].find(({ mtu }) => mtu > carried);
+  const large = [...networks, ...used.map(({ spec }) => spec)].find(({ mtu }) => mtu > carried);
   if (large === undefined) return undefined;
   const which = `${large.network} declares an MTU of ${large.mtu}, but the underlay of host ${narrowest.name} carries`;
   return `${which} ${carried} inside the overlay; lower the network's MTU or raise the underlay's`;
@@ -130,30 +143,67 @@ export function wanting(segments: VpcContext['segments'], host: HostFacts, netwo
   const view = segments[host.name];
   if (view?.removing === true) return segments;
   if (view !== undefined && sameJson(view.facts, host) && view.networks[network] !== undefined) return segments;
-  const before: Omit<SegmentView, 'facts'> = view ?? { sections: {}, networks: {}, removing: false, failure: null };
+  const before: Omit<SegmentView, 'facts'> = view ?? emptySegment;
   const networks = { ...before.networks, [network]: before.networks[network] ?? 0 };
   return { ...segments, [host.name]: { ...before, facts: host, networks } };
 }
 
-/** Removes a network from every segment; a segment without networks is then removed. */
+/** Removes a network from every segment; one without networks is then removed, unless an element needs it. */
 export function withdrawn(
-  segments: VpcContext['segments'],
+  { segments, elements }: VpcContext,
   network: string,
 ): { readonly segments: VpcContext['segments']; readonly emptied: readonly string[] } {
   const emptied: string[] = [];
+  const kept = hostsOf(elements);
   const entries = Object.entries(segments).map(([host, view]): [string, SegmentView] => {
     if (view.networks[network] === undefined) return [host, view];
     const networks = omit(view.networks, [network]);
-    const isEmpty = Object.keys(networks).length === 0;
+    const isEmpty = Object.keys(networks).length === 0 && !kept.has(host);
     if (isEmpty && !view.removing) emptied.push(host);
     return [host, { ...view, networks, removing: view.removing || isEmpty }];
   });
   return { segments: Object.fromEntries(entries), emptied };
 }
 
-/** The segment is gone; ports that waited for its end need a new one. */
-export function without({ segments, waiting }: VpcContext, host: string): VpcContext['segments'] {
+/** Hosts that elements need, by name. */
+export const hostsOf = (elements: ElementViews): ReadonlyMap<string, HostFacts> =>
+  new Map(
+    Object.values(elements)
+      .flatMap((keyed) => Object.values(keyed))
+      .flatMap(({ hosts }) => hosts.map((facts) => [facts.name, facts] as const)),
+  );
+
+/**
+ * The segments that elements need beside those of ports: missing ones are added; one that only an element needed ends
+ * with it. @param changed the newest facts of hosts
+ */
+export function holding(
+  before: VpcContext,
+  { segments, elements }: VpcContext,
+  changed: readonly HostFacts[],
+): { readonly segments: VpcContext['segments']; readonly emptied: readonly string[] } {
+  const [had, wanted] = [hostsOf(before.elements), hostsOf(elements)];
+  const emptied: string[] = [];
+  const entries = Object.entries(segments).map(([host, view]): [string, SegmentView] => {
+    const facts = changed.find(({ name }) => name === host) ?? view.facts;
+    if (view.removing || wanted.has(host) || !had.has(host) || Object.keys(view.networks).length > 0)
+      return [host, view.removing || sameJson(facts, view.facts) ? view : { ...view, facts }];
+    emptied.push(host);
+    return [host, { ...view, removing: true }];
+  });
+  const added = [...wanted]
+    .filter(([host]) => segments[host] === undefined)
+    .map(([host, facts]): [string, SegmentView] => [host, { ...emptySegment, facts }]);
+  return { segments: Object.fromEntries([...entries, ...added]), emptied };
+}
+
+const emptySegment: Omit<SegmentView, 'facts'> = { sections: {}, networks: {}, removing: false, failure: null };
+
+/** The segment is gone; ports that waited for its end, and elements, need a new one. */
+export function without({ segments, waiting, elements }: VpcContext, host: string): VpcContext['segments'] {
   let rest = omit(segments, [host]);
+  const facts = hostsOf(elements).get(host);
+  if (facts !== undefined) rest = { ...rest, [host]: { ...emptySegment, facts } };
   for (const late of waiting.filter((each) => each.host.name === host)) rest = wanting(rest, late.host, late.network);
   return rest;
 }

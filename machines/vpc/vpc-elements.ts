@@ -4,11 +4,12 @@
  * content of an element is opaque here. Pure functions, called by vpc-messages.ts.
  */
 import { assertEvent } from 'xstate';
-import type { Failure } from '../values/failures.ts';
+import { sameJson, type Failure } from '../values/failures.ts';
 import { send, type Asked, type Heard } from '../values/telling.ts';
-import type { Elements } from '../values/wiring.ts';
+import type { Elements, HostFacts } from '../values/wiring.ts';
 import { living, omit, type SegmentView, type VpcContext } from './vpc-context.ts';
-import { elementDelayed, elementRealized, elementRemoved, type VpcEvent } from './vpc-protocol.ts';
+import { elementDelayed, elementLagging, elementRealized, elementRemoved } from './vpc-protocol.ts';
+import type { Requirement, VpcEvent } from './vpc-protocol.ts';
 
 export interface ElementView {
   readonly element: unknown;
@@ -18,6 +19,12 @@ export interface ElementView {
   readonly generation: number;
   /** Generation last reported as realized. */
   readonly realized: number;
+  /** Hosts on which the VPC has a segment because of it. */
+  readonly hosts: readonly HostFacts[];
+  /** What it is of no use without. */
+  readonly requires: Requirement | null;
+  /** Hosts that the owner was told last that the VPC waits for; absent when it does not want to know. */
+  readonly lagging?: readonly string[];
   /** Host -> generation of the section with the present element. */
   readonly since: Readonly<Record<string, number>>;
 }
@@ -39,15 +46,21 @@ export const elementsOf = ({ elements }: VpcContext, section: string): Elements 
 /** Sections of objects that do not belong to the VPC: their elements do not keep it, and end with it. */
 const looseSections: ReadonlySet<string> = new Set(['security-groups']);
 
-/** Keys of the elements that keep the VPC from being deleted. */
-export const keepingElements = ({ elements }: VpcContext): readonly string[] =>
-  Object.entries(elements).flatMap(([section, keyed]) => (looseSections.has(section) ? [] : Object.keys(keyed)));
+/** Objects that keep the VPC from being deleted: its networks, owners of elements, and those that know its subnets. */
+export function holdersOf({ networks, elements, rangeWatchers }: VpcContext): readonly string[] {
+  const owners = Object.entries(elements).flatMap(([section, keyed]) =>
+    looseSections.has(section) ? [] : Object.values(keyed).map(({ owner }) => owner),
+  );
+  return [...new Set([...Object.keys(networks), ...owners, ...rangeWatchers])];
+}
 
 /** The context with the new or changed element. */
 export function withElement({ context, event }: { context: VpcContext; event: VpcEvent }): VpcContext {
   assertEvent(event, 'element.put');
-  const { section, key, element, generation, meta } = event;
-  const view: ElementView = { element, owner: meta.from ?? key, generation, realized: 0, since: {} };
+  const { section, key, element, generation, hosts = [], requires = null, tellsLagging = false, meta } = event;
+  const owner = meta.from ?? key;
+  const lagging = tellsLagging ? { lagging: [] } : {};
+  const view: ElementView = { element, owner, generation, hosts, requires, ...lagging, realized: 0, since: {} };
   const elements = { ...context.elements, [section]: { ...context.elements[section], [key]: view } };
   return { ...context, elements, leaving: context.leaving.filter((one) => one.section !== section || one.key !== key) };
 }
@@ -63,6 +76,48 @@ export function withoutElement({ context, event }: { context: VpcContext; event:
   const elements = { ...context.elements, [section]: omit(context.elements[section] ?? {}, [key]) };
   return { ...context, elements, leaving: [...others, leaving] };
 }
+
+/** Whether the VPC has what the element requires. */
+function hasRequired({ elements }: VpcContext, { requires }: ElementView): boolean {
+  if (requires === null) return true;
+  const found = elements[requires.section]?.[requires.key]?.element as Readonly<Record<string, unknown>> | undefined;
+  if (found === undefined) return false;
+  return Object.entries(requires.fields).every(([field, value]) => sameJson(found[field], value));
+}
+
+/**
+ * Reports as delayed the elements whose requirement a change has taken away, and the one that was just put without it.
+ * They are reported as realized again once it is there.
+ */
+export function requiring(
+  before: VpcContext,
+  after: VpcContext,
+  put: { readonly section: string; readonly key: string } | null,
+): { readonly context: VpcContext; readonly asks: readonly Asked[] } {
+  const asks: Asked[] = [];
+  const judged = (section: string, key: string, view: ElementView): ElementView => {
+    if (view.requires === null || hasRequired(after, view)) return view;
+    const isNew = put?.section === section && put.key === key;
+    if (!isNew && !hasRequired(before, view)) return view;
+    const { requires, owner, generation } = view;
+    const message = `${after.id} has no ${requires.section} ${requires.key} that fits; declare it, or wait for it`;
+    const error: Failure = { code: 'element_missing', message, retryable: true };
+    asks.push(send(owner, elementDelayed({ section, key, generation, host: '', error })));
+    return { ...view, realized: 0 };
+  };
+  return { context: { ...after, elements: mapElements(after.elements, judged) }, asks };
+}
+
+const mapElements = (
+  elements: ElementViews,
+  change: (section: string, key: string, view: ElementView) => ElementView,
+): ElementViews =>
+  Object.fromEntries(
+    Object.entries(elements).map(([section, keyed]) => [
+      section,
+      Object.fromEntries(Object.entries(keyed).map(([key, view]) => [key, change(section, key, view)])),
+    ]),
+  );
 
 /** After publishing, records per host the generation of the section that adds, changes or removes an element. */
 export function noting(context: VpcContext, section: string, key: string): VpcContext {
@@ -96,7 +151,10 @@ function isProved(view: SegmentView, section: string, generation: number | undef
   return known.proven >= wanted;
 }
 
-/** Reports to owners which elements are realized, and which are gone from all hosts. */
+/** More hosts are named to nobody. */
+const laggingAtMost = 3;
+
+/** Reports to owners which elements are realized, or for whom it waits, and which are gone from all hosts. */
 export function settlingElements(context: VpcContext): {
   readonly elements: ElementViews;
   readonly leaving: readonly LeavingElement[];
@@ -106,16 +164,18 @@ export function settlingElements(context: VpcContext): {
   const views = living(context.segments);
   const settled = (section: string, key: string, view: ElementView): ElementView => {
     const { owner, generation, realized, since } = view;
-    if (realized === generation || !views.every((one) => isProved(one, section, since[one.facts.name]))) return view;
+    if (realized === generation || !hasRequired(context, view)) return view;
+    const waitsFor = views.flatMap((one) => (isProved(one, section, since[one.facts.name]) ? [] : [one.facts.name]));
+    if (waitsFor.length > 0) {
+      const isFew = waitsFor.length <= laggingAtMost && waitsFor.length < views.length;
+      if (view.lagging === undefined || !isFew || sameJson(view.lagging, waitsFor)) return view;
+      asks.push(send(owner, elementLagging({ section, key, generation, hosts: waitsFor })));
+      return { ...view, lagging: waitsFor };
+    }
     asks.push(send(owner, elementRealized({ section, key, generation })));
     return { ...view, realized: generation };
   };
-  const elements = Object.fromEntries(
-    Object.entries(context.elements).map(([section, keyed]) => [
-      section,
-      Object.fromEntries(Object.entries(keyed).map(([key, view]) => [key, settled(section, key, view)])),
-    ]),
-  );
+  const elements = mapElements(context.elements, settled);
   const leaving = context.leaving.filter(({ section, key, owner, owed }) => {
     const isOwed = views.some((one) => {
       const generation = owed[one.facts.name];

@@ -10,7 +10,7 @@ const here = { ...waits(1)[0], port: 'port/t/here' };
 const there = { ...waits(2)[0], port: 'port/t/there' };
 const held = { ...bare, ...two, waiting: [here, there] };
 const said = failed(1, { code: 'host_gone', message: 'gone', retryable: false }, null);
-const gone: Row = { in: 'ready', on: said, rows: { 'location/*': {} }, to: '' };
+const gone: Row = { in: 'ready', on: said, rows: { 'location/*': {}, 'peer-member/*': {} }, to: '' };
 
 test('the peer is removed from the other hosts, and ports that waited there are answered', () => {
   const { context, asks, asked, state } = decided(vpcMachine, held, gone);

@@ -22,7 +22,7 @@ import {
   waits,
 } from './vpc-rows-for-tests.ts';
 
-const none = { 'location/*': {} };
+const none = { 'location/*': {}, 'peer-member/*': {} };
 const endOf = (name: string) => ({ type: 'segment.removed', host: name, heard });
 const there = { 'location/10.0.0.9': { port: 'port/t/p', host: 2, groups: [] } };
 const nowhere = { 'location/10.0.0.9': null };

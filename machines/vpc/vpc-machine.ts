@@ -10,18 +10,36 @@ import { acceptedAtOnce, whileDeclaring, whileDeleting, whileLiving } from '../v
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import type { VpcContext } from './vpc-context.ts';
+import * as locations from './vpc-locations.ts';
 import * as messages from './vpc-messages.ts';
+import * as services from './vpc-peer-services.ts';
+import * as peers from './vpc-peers.ts';
 import { vpcKind, type VpcEvent, type VpcSpec } from './vpc-protocol.ts';
-import { keepingElements } from './vpc-elements.ts';
+import * as ranges from './vpc-ranges.ts';
+import * as reach from './vpc-reach.ts';
+import { holdersOf } from './vpc-elements.ts';
 
 const kit = declaredKit<VpcSpec, VpcContext, VpcEvent>(vpcKind, { result: ({ vni }) => ({ vni }) });
 
 const declaring = whileDeclaring('vpc', { actions: ['takeSpec', 'awaitAnswer'] });
 
-/** An element can be put or removed at any time, with or without hosts. */
+/** An element can be put or removed at any time, with or without segments. */
 const elements = {
   'element.put': { actions: 'changeElement' },
   'element.remove': { actions: 'changeElement' },
+} as const;
+
+const watches = {
+  'members.watch': { actions: 'watchMembers' },
+  'members.unwatch': { actions: 'unwatchMembers' },
+  'ranges.watch': { actions: 'watchRanges' },
+  'ranges.unwatch': { actions: 'unwatchRanges' },
+} as const;
+
+/** A peering waits until the VPC can be used. */
+const early = {
+  'reach.follow': { actions: 'noteFollower' },
+  'reach.unfollow': { actions: 'forgetFollower' },
 } as const;
 
 export const vpcMachine = setup({
@@ -37,23 +55,35 @@ export const vpcMachine = setup({
     tellTenant: tell(messages.tellTenant),
     refuseEarly: tell(messages.refuseNeeds('still being created')),
     refuseLate: tell(messages.refuseNeeds('being deleted')),
-    claimNetwork: act(messages.claimNetwork),
-    releaseNetwork: act(messages.releaseNetwork),
-    changeElement: act(messages.changeElement),
-    provideSegment: act(messages.provideSegment),
-    noteProven: act(messages.noteProven),
+    claimNetwork: act(ranges.tellingRanges(reach.tellingReach(messages.claimNetwork))),
+    releaseNetwork: act(ranges.tellingRanges(reach.tellingReach(messages.releaseNetwork))),
+    changeElement: act(reach.tellingReach(services.sharingServices(peers.sharingMembers(messages.changeElement)))),
+    watchMembers: act(locations.watchMembers),
+    unwatchMembers: assign(locations.unwatchMembers),
+    noteFollower: assign(reach.noteFollower),
+    forgetFollower: assign(reach.forgetFollower),
+    tellFollower: tell(reach.tellFollower),
+    tellFollowers: tell(reach.tellFollowers),
+    leaveFollowers: act(reach.leaveFollowers),
+    tellMissing: tell(reach.tellMissing),
+    takePeerMembers: act(peers.takePeerMembers),
+    provideSegment: act(reach.tellingReach(messages.provideSegment)),
+    noteProven: act(ranges.tellingRanges(reach.tellingReach(messages.noteProven))),
     republish: act(messages.republish),
-    noteFailed: act(messages.noteFailed),
-    noteRemoved: act(messages.noteRemoved),
+    noteFailed: act(ranges.tellingRanges(reach.tellingReach(messages.noteFailed))),
+    noteRemoved: act(ranges.tellingRanges(reach.tellingReach(messages.noteRemoved))),
+    watchRanges: act(ranges.watchRanges),
+    unwatchRanges: assign(ranges.unwatchRanges),
+    answerNoRanges: tell(ranges.answerNoRanges),
     removeSegments: act(messages.removeSegments),
     dropSegment: assign(messages.dropSegment),
-    locate: act(messages.locate),
-    unlocate: act(messages.unlocate),
-    forgetLocations: tell(messages.forgetLocations),
+    locate: act(locations.locate),
+    unlocate: act(locations.unlocate),
+    forgetLocations: tell(locations.forgetLocations),
   },
   guards: {
     ...kit.guards,
-    isHeld: ({ context }) => Object.keys(context.networks).length > 0 || keepingElements(context).length > 0,
+    isHeld: ({ context }) => holdersOf(context).length > 0,
     hasNoSegments: ({ context }) => Object.keys(context.segments).length === 0,
   },
   delays: { quotaDeadline: 5_000, vniDeadline: 5_000, removeDeadline: 30_000 },
@@ -68,6 +98,9 @@ export const vpcMachine = setup({
     withdrawing: {},
     elements: {},
     leaving: [],
+    watches: {},
+    followers: [],
+    rangeWatchers: [],
   }),
   initial: 'born',
   states: {
@@ -79,6 +112,9 @@ export const vpcMachine = setup({
         'vpc.open': { target: 'claiming', actions: 'openSpec' },
         // The tenant closes a VPC that was not created yet: only the quota claim is released.
         'vpc.close': { target: 'gone', actions: 'releaseQuota' },
+        'reach.follow': { target: 'gone', actions: 'tellMissing' },
+        'reach.unfollow': { target: 'gone', actions: 'tellMissing' },
+        'ranges.watch': { target: 'gone', actions: 'answerNoRanges' },
       },
     },
     claiming: {
@@ -86,13 +122,18 @@ export const vpcMachine = setup({
       entry: [ready('False', 'ClaimingQuota'), 'claimQuota'],
       on: {
         ...declaring,
-        ...deletedBy('vpc', { target: 'gone', actions: ['rejectDeleted', 'awaitAnswer', 'releaseQuota'] }),
+        ...deletedBy('vpc', {
+          target: 'gone',
+          actions: ['rejectDeleted', 'awaitAnswer', 'leaveFollowers', 'releaseQuota'],
+        }),
         'vpc.open': {},
-        'vpc.close': { target: 'gone', actions: ['rejectDeleted', 'releaseQuota'] },
+        'vpc.close': { target: 'gone', actions: ['rejectDeleted', 'leaveFollowers', 'releaseQuota'] },
         'quota.granted': { target: 'numbering' },
-        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure'] },
+        'quota.refused': { target: 'gone', actions: ['rejectAll', 'noteFailure', 'leaveFollowers'] },
         'network.claim': { actions: 'refuseEarly' },
         ...elements,
+        ...watches,
+        ...early,
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
@@ -106,9 +147,14 @@ export const vpcMachine = setup({
         'vpc.open': {},
         'vpc.close': { target: 'removing', actions: 'rejectDeleted' },
         'quota.granted': {},
-        'vni.allocated': { target: 'ready', actions: ['noteVni', 'observe', 'tellTenant', 'answerAll'] },
+        'vni.allocated': {
+          target: 'ready',
+          actions: ['noteVni', 'observe', 'tellTenant', 'tellFollowers', 'answerAll'],
+        },
         'network.claim': { actions: 'refuseEarly' },
         ...elements,
+        ...watches,
+        ...early,
         'segment.need': { actions: 'refuseEarly' },
       },
       after: { vniDeadline: { target: 'numbering', reenter: true } },
@@ -132,6 +178,10 @@ export const vpcMachine = setup({
         'network.claim': { actions: 'claimNetwork' },
         'network.release': { actions: 'releaseNetwork' },
         ...elements,
+        ...watches,
+        'reach.follow': { actions: ['noteFollower', 'tellFollower'] },
+        'reach.unfollow': { actions: 'forgetFollower' },
+        'peer.members': { actions: 'takePeerMembers' },
         'segment.need': { actions: 'provideSegment' },
         'segment.proven': { actions: 'noteProven' },
         'segment.missed': { actions: 'republish' },
@@ -143,7 +193,7 @@ export const vpcMachine = setup({
     },
     removing: {
       description: 'Every segment is being removed from its host; then the VNI is released.',
-      entry: [ready('False', 'Deleting'), 'removeSegments'],
+      entry: [ready('False', 'Deleting'), 'leaveFollowers', 'removeSegments'],
       always: { guard: 'hasNoSegments', target: 'gone', actions: ['forgetLocations', 'releaseVni', 'releaseQuota'] },
       on: {
         ...whileDeleting('vpc'),
@@ -157,6 +207,12 @@ export const vpcMachine = setup({
         'segment.failed': { actions: 'noteFailed' },
         'segment.removed': { actions: 'dropSegment' },
         'port.left': {},
+        'members.unwatch': { actions: 'unwatchMembers' },
+        'reach.follow': { actions: 'tellMissing' },
+        'reach.unfollow': { actions: 'tellMissing' },
+        'peer.members': {},
+        'ranges.watch': { actions: 'answerNoRanges' },
+        'ranges.unwatch': { actions: 'unwatchRanges' },
       },
       after: { removeDeadline: { target: 'removing', reenter: true } },
     },

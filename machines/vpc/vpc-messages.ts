@@ -2,15 +2,14 @@
 import { assertEvent } from 'xstate';
 import { vniAllocate, vniRelease } from '../cluster/cluster-protocol.ts';
 import { segmentWithdraw } from '../segment/segment-protocol.ts';
-import { cidrOf, overlap } from '../values/addresses.ts';
 import { failureOf, isHostGone, sameJson, type Failure } from '../values/failures.ts';
 import { clusterId, tenantId } from '../values/identifiers.ts';
-import { putRow, reject, removeRow, row, rows, send } from '../values/telling.ts';
+import { reject, send } from '../values/telling.ts';
 import type { Acted, Asked, Seen } from '../values/telling.ts';
-import type { NetworkSpec } from '../values/wiring.ts';
+import type { HostFacts, NetworkSpec } from '../values/wiring.ts';
 import * as contexts from './vpc-context.ts';
 import { networksSection } from './vpc-context.ts';
-import type { Location, SectionView, VpcContext, Waiting } from './vpc-context.ts';
+import type { SectionView, VpcContext, Waiting } from './vpc-context.ts';
 import {
   elementDelayed,
   networkClaimed,
@@ -24,11 +23,14 @@ import {
   vpcOpened,
   type VpcEvent,
 } from './vpc-protocol.ts';
+import { wayProblem } from './vpc-outside.ts';
+import { clash, insideRanges } from './vpc-reach.ts';
 import * as published from './vpc-sections.ts';
 import {
   delayedElements,
-  keepingElements,
+  holdersOf,
   noting,
+  requiring,
   settlingElements,
   withElement,
   withoutElement,
@@ -52,7 +54,7 @@ export const openSpec = ({ event }: At): Partial<VpcContext> => ({ uid: event.me
 
 export function inUse({ context, event }: At): readonly Asked[] {
   if (event.meta.commandId === undefined) return [];
-  const holders = [...Object.keys(context.networks), ...keepingElements(context)].join(', ');
+  const holders = holdersOf(context).join(', ');
   return [reject({ code: 'in_use', message: `${context.id} still has ${holders}; delete those first` })];
 }
 
@@ -71,20 +73,6 @@ export function refuseNeeds(why: 'still being created' | 'being deleted'): (seen
 
 const refused = ({ network }: NetworkSpec, generation: number, error: Failure, path: string): Asked =>
   send(network, networkRefused({ generation, error, path }));
-
-function clash(context: VpcContext, { network, subnets }: NetworkSpec): { index: number; message: string } | undefined {
-  for (const [index, { cidr }] of subnets.entries()) {
-    for (const [name, { spec }] of Object.entries(context.networks)) {
-      if (name === network) continue;
-      const other = spec.subnets.find((held) => overlap(cidrOf(held.cidr), cidrOf(cidr)));
-      if (other === undefined) continue;
-      const how = cidr === other.cidr ? 'is already a subnet' : `overlaps ${other.cidr}`;
-      const message = `${cidr} ${how} of ${name} in the same VPC; choose another range`;
-      return { index, message };
-    }
-  }
-  return undefined;
-}
 
 export function claimNetwork({ context, event }: At): Done {
   assertEvent(event, 'network.claim');
@@ -148,23 +136,55 @@ function settling(context: VpcContext, asks: readonly Asked[]): Done {
   };
 }
 
-/** Adds, changes or removes an element of another object on every host. */
+/** Whether the step may publish whole sections, for which all rows must be loaded. */
+export function publishesWhole({ context, event }: At): boolean {
+  if (published.lacksSections(context)) return true;
+  const held = contexts.hostsOf(context.elements);
+  const hosts = event.type === 'element.put' ? (event.hosts ?? []) : [];
+  const isNew = ({ name }: HostFacts): boolean => context.segments[name] === undefined;
+  return [...held.values()].some(isNew) || hosts.some((facts) => !sameJson(context.segments[facts.name]?.facts, facts));
+}
+
+/** Why an element cannot be taken. */
+function refusalOf({ context, event }: At): Failure | undefined {
+  assertEvent(event, 'element.put');
+  const { section, key, hosts = [], meta } = event;
+  const refusal = (code: string, message: string): Failure => ({ code, message, retryable: false });
+  if (!published.sectionNames.includes(section))
+    return refusal('section_unknown', `the section ${section} is unknown; run all nodes with the same release`);
+  const holder = context.elements[section]?.[key]?.owner;
+  if (holder !== undefined && holder !== (meta.from ?? key))
+    return refusal('element_taken', `${key} of ${section} in ${context.id} is of ${holder}; remove it there first`);
+  const wrong = wayProblem(context, { ...event, owner: meta.from ?? key }, insideRanges(context));
+  if (wrong !== undefined) return refusal(wrong.code, wrong.message);
+  const [large] = hosts
+    .filter(({ name }) => context.segments[name] === undefined)
+    .flatMap((host) => contexts.tooLarge(context, host) ?? []);
+  return large === undefined ? undefined : refusal('mtu_too_large', large);
+}
+
+/** Adds, changes or removes an element of another object on every host, and on the hosts that it needs. */
 export function changeElement(seen: At): Done {
   const { context, event } = seen;
   assertEvent(event, ['element.put', 'element.remove']);
-  const { section, key } = event;
-  if (event.type === 'element.put' && !published.sectionNames.includes(section)) {
-    const message = `the section ${section} is unknown; run all nodes with the same release`;
-    const error: Failure = { code: 'section_unknown', message, retryable: false };
-    const { generation, meta } = event;
-    return {
-      changes: {},
-      asks: [send(meta.from ?? key, elementDelayed({ section, key, generation, host: '', error }))],
-    };
+  const { section, key, meta } = event;
+  if (event.type === 'element.put') {
+    const error = refusalOf(seen);
+    const { generation } = event;
+    if (error !== undefined)
+      return {
+        changes: {},
+        asks: [send(meta.from ?? key, elementDelayed({ section, key, generation, host: '', error }))],
+      };
   }
-  const wanted = event.type === 'element.put' ? withElement(seen) : withoutElement(seen);
+  const changed = event.type === 'element.put' ? withElement(seen) : withoutElement(seen);
+  const needed = requiring(context, changed, event.type === 'element.put' ? { section, key } : null);
+  const hosts = event.type === 'element.put' ? (event.hosts ?? []) : [];
+  const held = contexts.holding(context, needed.context, hosts);
+  const wanted = { ...needed.context, segments: held.segments };
   const { segments, asks } = published.publishing(context, wanted, event);
-  return settling(noting({ ...wanted, segments }, section, key), asks);
+  const goodbyes = held.emptied.map((host) => withdraw(context, host));
+  return settling(noting({ ...wanted, segments }, section, key), [...asks, ...needed.asks, ...goodbyes]);
 }
 
 export function releaseNetwork({ context, event }: At): Done {
@@ -180,9 +200,10 @@ export function releaseNetwork({ context, event }: At): Done {
       .flatMap((host) => published.repeating(context, host, event));
     return { changes: {}, asks };
   }
-  const { segments, emptied } = contexts.withdrawn(context.segments, network);
+  const { segments, emptied } = contexts.withdrawn(context, network);
   const waiting = context.waiting.filter((each) => each.network !== network);
-  const told = published.publishing(context, { ...context, segments }, event);
+  const going = { ...context.withdrawing, [network]: {} };
+  const told = published.publishing(context, { ...context, segments, withdrawing: going }, event);
   const owed = Object.keys(context.segments).flatMap((host): [string, number][] => {
     if (context.segments[host]?.networks[network] === undefined) return [];
     const view = told.segments[host];
@@ -332,7 +353,8 @@ const refusals = ({ waiting }: VpcContext, host: string, error: Failure): readon
 /** The host is fenced: its outstanding proofs count as given. */
 function forget(host: string, error: Failure, { context, event }: At): Done {
   const waiting = context.waiting.filter((each) => each.host.name !== host);
-  return leaving(host, { ...context, waiting }, { context, event }, refusals(context, host, error));
+  const after = { ...context, waiting, segments: contexts.omit(context.segments, [host]) };
+  return leaving(host, after, { context, event }, refusals(context, host, error));
 }
 
 export function noteRemoved({ context, event }: At): Done {
@@ -346,17 +368,13 @@ export function noteRemoved({ context, event }: At): Done {
     const { segments, asks } = published.publishingAnew(context, event.host, everything, event);
     return { changes: { segments }, asks };
   }
-  return leaving(event.host, context, { context, event }, []);
+  return leaving(event.host, { ...context, segments: contexts.without(context, event.host) }, { context, event }, []);
 }
 
-/**
- * Removes the peer from the other hosts, requests a new segment for waiting ports, and counts outstanding proofs as
- * given.
- */
+/** Publishes what remains without the host, and counts its outstanding proofs as given. */
 function leaving(host: string, after: VpcContext, { context, event }: At, asks: readonly Asked[]): Done {
-  const segments = contexts.without(after, host);
   const withdrawing = contexts.proved(context.withdrawing, host, Number.MAX_SAFE_INTEGER);
-  return announcing({ ...after, segments, withdrawing }, context, event, asks);
+  return announcing({ ...after, withdrawing }, context, event, asks);
 }
 
 export function removeSegments({ context }: At): Done {
@@ -369,32 +387,3 @@ export function dropSegment({ context, event }: At): Partial<VpcContext> {
   assertEvent(event, 'segment.removed');
   return { segments: contexts.omit(context.segments, [event.host]) };
 }
-
-// Routes
-
-const place = (event: VpcEvent & { address: string }): Location | undefined => row(event, 'location', event.address);
-
-/** Publishes the route to the other hosts, and the groups of the port to all. */
-export function locate({ context, event }: At): Done {
-  assertEvent(event, 'port.located');
-  const { port, address, host, groups } = event;
-  const [before, after] = [place(event), { port, host, groups } satisfies Location];
-  if (sameJson(before, after)) return nothing;
-  const { segments, asks } = published.publishingLocation(context, address, before, after);
-  return { changes: { segments }, asks: [putRow('location', address, after), ...asks] };
-}
-
-/** Withdraws route and groups, unless the address has moved to another host or port, and ends the port's waiting. */
-export function unlocate({ context, event }: At): Done {
-  assertEvent(event, 'port.left');
-  const { port, address, host } = event;
-  const waiting = context.waiting.filter((each) => each.port !== port);
-  const before = place(event);
-  if (before === undefined || before.port !== port || before.host !== host) return { changes: { waiting }, asks: [] };
-  const { segments, asks } = published.publishingLocation(context, address, before, undefined);
-  return { changes: { segments, waiting }, asks: [removeRow('location', address), ...asks] };
-}
-
-/** Removes remaining locations, so that a later VPC of the same name starts without them. */
-export const forgetLocations = ({ event }: At): readonly Asked[] =>
-  Object.keys(rows<Location>(event, 'location')).map((address) => removeRow('location', address));

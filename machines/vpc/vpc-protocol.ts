@@ -13,9 +13,10 @@ import {
   segmentWithdraw,
 } from '../segment/segment-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
-import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
+import { declare, defineKind, message, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { hostFactsSchema, networkSpecSchema } from '../values/wiring.ts';
+import { peerMembers, peerService, reachFollow, reachTold, reachUnfollow } from './vpc-peer-protocol.ts';
 
 export const vpcOpen = message('vpc.open', 'A tenant requests its VPC main.', {});
 export const vpcClose = message(
@@ -66,6 +67,14 @@ export const networkWithdrawn = message('network.withdrawn', 'No host has the ne
   vpc: z.string(),
 });
 
+const requirementSchema = z.object({
+  section: z.string(),
+  key: z.string(),
+  /** Fields that the required element must have, with these values. */
+  fields: z.record(z.string(), z.unknown()),
+});
+export type Requirement = ValueOf<typeof requirementSchema>;
+
 export const elementPut = message(
   'element.put',
   'An object publishes an element of its own to every host of the VPC.',
@@ -76,6 +85,12 @@ export const elementPut = message(
     element: z.unknown(),
     /** Generation of the object's newest declaration. */
     generation: z.int(),
+    /** Hosts on which the VPC has a segment because of the element, with or without a port. */
+    hosts: z.array(hostFactsSchema).optional(),
+    /** An element that this one is of no use without; until the VPC has it, this one is reported as delayed. */
+    requires: requirementSchema.optional(),
+    /** The owner wants to know the hosts that the VPC still waits for, once they are few. */
+    tellsLagging: z.boolean().optional(),
   },
 );
 export const elementRealized = message('element.realized', 'Every host has proven this generation of the element.', {
@@ -90,6 +105,17 @@ export const elementDelayed = message('element.delayed', 'A host could not reali
   host: z.string(),
   error: failureSchema,
 });
+export const elementLagging = message(
+  'element.lagging',
+  'All hosts but a few have proven this generation of the element; sent again when there are fewer.',
+  {
+    section: z.string(),
+    key: z.string(),
+    generation: z.int(),
+    /** Names of those that have not. */
+    hosts: z.array(z.string()),
+  },
+);
 export const elementRemove = message('element.remove', 'The object removes its element.', {
   section: z.string(),
   key: z.string(),
@@ -97,6 +123,61 @@ export const elementRemove = message('element.remove', 'The object removes its e
 export const elementRemoved = message('element.removed', 'No host has the element any more.', {
   section: z.string(),
   key: z.string(),
+});
+
+/** Which ports a watch is about: those with all of the labels, or those with these actor ids. */
+export const memberSelectSchema = z.union([
+  z.object({ labels: z.record(z.string(), z.string()) }),
+  z.object({ ports: z.array(z.string()) }),
+]);
+export type MemberSelect = ValueOf<typeof memberSelectSchema>;
+
+/** A port that is wired on a host. */
+export const memberSchema = z.object({
+  port: z.string(),
+  address: z.string(),
+  /** Name of its host. */
+  host: z.string(),
+});
+export type Member = ValueOf<typeof memberSchema>;
+
+/** Of ports that are wired and not selected: so many are named when none is selected. */
+export const nearbyAtMost = 5;
+export const nearbySchema = z.object({ port: z.string(), labels: z.record(z.string(), z.string()) });
+export type NearbyPort = ValueOf<typeof nearbySchema>;
+
+export const membersWatch = message(
+  'members.watch',
+  'The sender requests the ports of the VPC that it selects; repeated, it replaces its selection.',
+  { select: memberSelectSchema },
+);
+export const membersUnwatch = message('members.unwatch', 'The sender selects no ports any more.', {});
+export const membersMatched = message('members.matched', 'All ports that are selected and wired on a host.', {
+  vpc: z.string(),
+  members: z.array(memberSchema),
+  /** When there are none: some ports of the VPC that are wired, so that a person sees what could be selected. */
+  nearby: z.array(nearbySchema).max(nearbyAtMost).optional(),
+});
+export const membersChanged = message('members.changed', 'Ports came, went or moved since the last message.', {
+  vpc: z.string(),
+  added: z.array(memberSchema),
+  removed: z.array(memberSchema),
+});
+
+/** A subnet of a network of the VPC. */
+export const rangeSchema = z.object({ network: z.string(), cidr: z.string(), gateway: z.string() });
+export type VpcRange = ValueOf<typeof rangeSchema>;
+
+export const rangesWatch = message(
+  'ranges.watch',
+  'The sender wants to know the subnets of the VPC, now and at each change. The VPC is not deleted meanwhile.',
+  {},
+);
+export const rangesUnwatch = message('ranges.unwatch', 'The sender does not need the subnets any more.', {});
+export const rangesTold = message('ranges.told', 'All subnets of the VPC.', {
+  vpc: z.string(),
+  /** Null: there is no such VPC. */
+  ranges: z.array(rangeSchema).nullable(),
 });
 
 export const segmentNeed = message('segment.need', 'A port requests its network on a host.', {
@@ -123,7 +204,7 @@ export const segmentDelayed = message(
 );
 export const portLocated = message(
   'port.located',
-  'A port is wired on a host: its route is published to the other hosts, and its groups to all.',
+  'A port is wired on a host, or has other labels: its route is published to the other hosts, its groups to all.',
   {
     port: z.string(),
     address: z.string(),
@@ -131,6 +212,9 @@ export const portLocated = message(
     host: z.int(),
     /** Ids of its security groups. */
     groups: z.array(z.string()),
+    labels: z.record(z.string(), z.string()).optional(),
+    /** The address is not the port's own, but of one of its allowed address pairs: nobody watches it. */
+    pair: z.boolean().optional(),
   },
 );
 export const portLeft = message(
@@ -158,7 +242,7 @@ export const vpcKind = defineKind({
     says: {
       create: 'Creates a routing domain; its CIDRs may overlap those of other VPCs. Answered when it has its VNI.',
       update: 'Changes labels and protection; a VPC has no other field.',
-      delete: 'Removes an empty VPC. Rejected in_use while it has networks.',
+      delete: 'Removes an empty VPC. Rejected in_use while it has networks or a peering.',
     },
   }),
   commands: {},
@@ -172,6 +256,13 @@ export const vpcKind = defineKind({
     networkRelease,
     elementPut,
     elementRemove,
+    membersWatch,
+    membersUnwatch,
+    reachFollow,
+    reachUnfollow,
+    peerMembers,
+    rangesWatch,
+    rangesUnwatch,
     segmentNeed,
     segmentProven,
     segmentMissed,
@@ -180,8 +271,8 @@ export const vpcKind = defineKind({
     portLocated,
     portLeft,
   ],
-  // `vpc.close` of a VPC that does not exist is answered.
-  startedBy: [vpcOpen, vpcClose],
+  // What a tenant, a peering or a router asks of a VPC that does not exist is answered.
+  startedBy: [vpcOpen, vpcClose, reachFollow, reachUnfollow, rangesWatch],
   fromNode: [],
   sends: [
     quotaClaim,
@@ -196,7 +287,14 @@ export const vpcKind = defineKind({
     networkWithdrawn,
     elementRealized,
     elementDelayed,
+    elementLagging,
     elementRemoved,
+    membersMatched,
+    membersChanged,
+    reachTold,
+    peerMembers,
+    peerService,
+    rangesTold,
     segmentProvided,
     segmentRefused,
     segmentDelayed,

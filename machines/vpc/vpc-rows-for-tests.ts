@@ -58,6 +58,9 @@ export const held: VpcContext = {
   waiting: [],
   withdrawing: {},
   elements: {},
+  watches: {},
+  followers: [],
+  rangeWatchers: [],
   leaving: [],
 };
 export const two = { segments: { w1: view(1), w2: view(2) } };

@@ -26,9 +26,10 @@ function step(context: object, row: Step) {
 }
 
 const elsewhere = {
+  'peer-member/*': {},
   'location/*': { '10.0.0.5': { port: 'p', host: 1, groups: [] }, '10.0.0.6': { port: 'q', host: 2, groups: ['g'] } },
 };
-const none = { 'location/*': {} };
+const none = { 'location/*': {}, 'peer-member/*': {} };
 
 test('a host that is new gets every section whole, with all routes; the others get a peer', () => {
   const { told, context } = step({ ...held, segments: { w2: view(2) } }, { on: need(1), rows: elsewhere });
@@ -82,6 +83,27 @@ test('a network more, a network less, or a network that changed is one element',
     removed: ['network/t/b'],
   });
   assert.equal(less.context.withdrawing, { 'network/t/b': { w1: 5 } });
+});
+
+test('a host is told which of its networks have metadata, and when that changes', () => {
+  const start = { ...held, ...two, networks: { ...held.networks, 'network/t/b': known(network('b')) } };
+  const on = step(start, { on: claim(network('a', { metadata: true }), 2) });
+  const put = { 'network/t/a': {} };
+  assert.equal(
+    on.told.map(({ updates }) => updates['metadata']),
+    [
+      { section: 'metadata', from: 2, to: 3, put, removed: [] },
+      { section: 'metadata', from: 2, to: 3, put, removed: [] },
+    ],
+  );
+  const off = step(on.context, { on: claim(network('a', { metadata: false }), 3) });
+  assert.equal(off.told[0]?.updates['metadata'], {
+    section: 'metadata',
+    from: 3,
+    to: 4,
+    put: {},
+    removed: ['network/t/a'],
+  });
 });
 
 test('when an address moves to a host its route there is removed, and the other hosts get the new one', () => {

@@ -12,12 +12,15 @@ import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
 import type { MemberElement } from '../values/group-rules.ts';
+import { peeringsSection } from '../values/peering-elements.ts';
+import { serviceIpsSection } from '../values/service-elements.ts';
 import { ownedSection } from './vpc-elements.ts';
+import { peeringsAt, serviceIpsAt } from './vpc-reach.ts';
 
 export interface PublishedSection {
   readonly name: string;
-  /** Collection of the elements' rows; absent when they are computed from the context. */
-  readonly from?: string;
+  /** Collections of the elements' rows; absent when they are computed from the context. */
+  readonly from?: readonly string[];
   /** All elements of a host. Rows of `from` must be loaded. */
   readonly elements: (context: VpcContext, view: SegmentView, event: Heard) => Elements;
 }
@@ -38,6 +41,17 @@ const overlay: PublishedSection = {
   },
 };
 
+/** Key: the CIDR. Of all networks, on every host. */
+const ranges: PublishedSection = {
+  name: 'ranges',
+  elements: ({ networks: claimed, withdrawing }) =>
+    Object.fromEntries(
+      Object.entries(claimed)
+        .filter(([name]) => withdrawing[name] === undefined)
+        .flatMap(([, { spec }]) => spec.subnets.map(({ cidr }) => [cidr, {}] as const)),
+    ),
+};
+
 /** Key: the network's id. */
 const networks: PublishedSection = {
   name: networksSection,
@@ -50,10 +64,21 @@ const networks: PublishedSection = {
   },
 };
 
+/** Key: the network's id. Of the networks of the host, those whose guests may ask for metadata. */
+const metadata: PublishedSection = {
+  name: 'metadata',
+  elements: (context, view) =>
+    Object.fromEntries(
+      Object.keys(view.networks)
+        .filter((name) => context.networks[name]?.spec.metadata === true)
+        .map((name) => [name, {}]),
+    ),
+};
+
 /** Key: the address. All locations except those on the segment's own host. */
 const routes: PublishedSection = {
   name: 'routes',
-  from: 'location',
+  from: ['location'],
   elements: (_, view, event) => {
     const elsewhere = Object.entries(rows<Location>(event, 'location'))
       .filter(([, { host }]) => host !== view.facts.index)
@@ -62,25 +87,49 @@ const routes: PublishedSection = {
   },
 };
 
-/** Key: the address. All ports that have groups, for rules that name a group as the other end. */
+/** Row `peer-member/<address>`: an address of another VPC. */
+export interface PeerMember {
+  readonly peering: string;
+  /** Ids of the groups of its port. */
+  readonly groups: readonly string[];
+}
+export const peerMemberRows = 'peer-member';
+
+/**
+ * Key: the address. All ports that have groups, for rules that name a group as the other end; also those of the VPCs
+ * that this one is peered with.
+ */
 const groupMembers: PublishedSection = {
   name: 'group-members',
-  from: 'location',
+  from: ['location', peerMemberRows],
   elements: (_, _view, event) =>
     Object.fromEntries(
-      Object.entries(rows<Location>(event, 'location'))
+      Object.entries({ ...rows<PeerMember>(event, peerMemberRows), ...rows<Location>(event, 'location') })
         .filter(([, { groups }]) => groups.length > 0)
         .map(([address, { groups }]) => [address, { groups } satisfies MemberElement] as const),
     ),
 };
 
+/** Key: the peering's id. Those of which this host is to have the link. */
+const peerings: PublishedSection = { name: peeringsSection, elements: peeringsAt };
+
+/** Key: the service IP's id. Those of the VPC and of the VPCs that it is peered with. */
+const serviceIps: PublishedSection = { name: serviceIpsSection, elements: serviceIpsAt };
+
 export const sections: readonly PublishedSection[] = [
   overlay,
+  ranges,
   networks,
+  metadata,
   routes,
   ownedSection('address-sets'),
   groupMembers,
   ownedSection('security-groups'),
+  serviceIps,
+  peerings,
+  ownedSection('static-routes'),
+  ownedSection('gateway'),
+  ownedSection('external-addresses'),
 ];
 export const sectionNames: readonly string[] = sections.map(({ name }) => name);
 
@@ -235,6 +284,10 @@ export function publishingLocation(
     };
   });
 }
+
+/** Publishes which addresses of peered VPCs belong to which groups. */
+export const publishingMembers = (context: VpcContext, change: Change): Published =>
+  publishingIncrements(context, () => ({ [groupMembers.name]: change }));
 
 /**
  * Publishes these sections whole to a host that misses increments. @param beyond section -> generation that the new one

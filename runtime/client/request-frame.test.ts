@@ -57,13 +57,13 @@ async function withClient(
   }
 }
 
-test('a call of 70,000 characters is refused at once and not sent; the other calls are answered', () =>
+test('a call of 140,000 characters is refused at once and not sent; the other calls are answered', () =>
   withClient({}, async (client, drops, methods) => {
-    const large = refused(client.call('box.create', createOf(70_000, 'x') as never));
+    const large = refused(client.call('box.create', createOf(140_000, 'x') as never));
     const others = Promise.all(Array.from({ length: 20 }, () => client.call('ping', {})));
     const { code, group, message, retryable } = await large;
     assert.equal([code, group, retryable], ['request_too_large', 'rejection', false]);
-    assert.match(message, 'box.create was not sent: its request has 70000 bytes, and 65536 are accepted.');
+    assert.match(message, 'box.create was not sent: its request has 140000 bytes, and 131072 are accepted.');
     await others;
     assert.is(drops(), 0);
     assert.not.ok(methods.includes('box.create'));
@@ -72,10 +72,10 @@ test('a call of 70,000 characters is refused at once and not sent; the other cal
 test('the length is that of the bytes sent: the longest frame is accepted, one byte more is not', () =>
   withClient({}, async (client, drops) => {
     for (const letter of ['x', 'é', '€', '😀']) {
-      const longest = await refused(client.call('box.create', createOf(65_536, letter) as never));
+      const longest = await refused(client.call('box.create', createOf(131_072, letter) as never));
       assert.is(longest.code, 'params_invalid', 'the server has read it');
       assert.is(
-        (await refused(client.call('box.create', createOf(65_537, letter) as never))).code,
+        (await refused(client.call('box.create', createOf(131_073, letter) as never))).code,
         'request_too_large',
       );
     }
@@ -109,14 +109,14 @@ test('a request with too many keys, too deep, or no JSON is refused before it is
 
 test('a watch that does not fit into a frame ends with the reason, and is not opened again and again', () =>
   withClient({}, async (client, drops) => {
-    const ids = Array.from({ length: 1_000 }, (_, at) => `box/acme/${'n'.repeat(80)}${at}`);
+    const ids = Array.from({ length: 2_000 }, (_, at) => `box/acme/${'n'.repeat(80)}${at}`);
     assert.is((await refused(client.watch({ ids }).next())).code, 'request_too_large');
     await client.call('ping', {});
     assert.is(drops(), 0);
   }));
 
 test('a server that names no limits has the documented ones; `limits` of hello comes first', () => {
-  const known = { maxFrameBytes: 65_536, maxDepth: 16, maxKeys: 256 };
+  const known = { maxFrameBytes: 131_072, maxDepth: 16, maxKeys: 256 };
   assert.equal(requestLimitsOf({}), known);
   assert.equal(requestLimitsOf({ maxFrameBytes: 9, limits: { maxDepth: 3 } }), {
     ...known,

@@ -28,13 +28,18 @@ export interface RowKey {
   readonly key: string;
 }
 
-/** A field of a command that names another actor; the control API checks that it exists in the same scope. */
+/** A field of a command that names another actor; the control API checks that it exists. */
 export interface Reference {
   /** Dotted path of the field in params, for the error. */
   readonly path: string;
   readonly to: ActorId;
   /** Judges the named actor by the spec that its view shows; a text says why the field cannot name it. */
   readonly misfit?: (spec: unknown) => string | undefined;
+  /**
+   * Of an actor of another scope: whether, with this spec, it lets the scope of the command use it. To other scopes it
+   * does not exist. Without the function the actor must be in the scope of the command.
+   */
+  readonly grants?: (spec: unknown, scope: string) => boolean;
 }
 
 export interface CommandDefinition {
@@ -47,6 +52,10 @@ export interface CommandDefinition {
   /** May end what many actors wait for, so a node that is full because of them takes it. For kinds with few actors. */
   readonly exemptFromOverload?: boolean;
   readonly references?: (params: never, id: ActorId) => readonly Reference[];
+  /** Fields of these params that only operators may set so, each with what others are told. */
+  readonly operatorsOnly?: (params: never) => readonly { readonly path: string; readonly message: string }[];
+  /** Dotted paths of params that are sealed before the actor gets them; only a mark of them is ever shown. */
+  readonly secrets?: readonly string[];
   readonly description: string;
 }
 
@@ -69,6 +78,8 @@ export interface ActorDefinition {
   readonly machine: AnyStateMachine;
   /** `sharded` on controllers, `pinned` to the host named after `@`. */
   readonly placement: 'sharded' | 'pinned';
+  /** The only scope with actors of this kind; absent: any. */
+  readonly scope?: string;
   /** Machine input of a new actor. */
   readonly input: (id: ActorId) => unknown;
   /**
@@ -98,10 +109,17 @@ export interface ActorDefinition {
    */
   readonly output?: (id: ActorId, context: never) => OutputPlace | null;
   /**
+   * Where the object takes bytes of clients: a node, and a path of its peer server to which they are posted with
+   * `?offset=`. Null while it takes none.
+   */
+  readonly intake?: (id: ActorId, context: never) => OutputPlace | null;
+  /**
    * What `get`, `list` and watches show; must hold no secret. Fields of the status that mean the same in every kind
    * have the form that shown-status.ts describes.
    */
   readonly view: (context: never) => ActorView;
+  /** Any value of an actor of this kind as it may be shown; without this function the kind holds no secret. */
+  readonly masked?: <T>(value: T) => T;
   /** What is left of it for principals that are no operators; without this function all of it. */
   readonly forScope?: (view: ActorView) => ActorView;
   /**

@@ -16,9 +16,10 @@ export interface Principal {
 
 /**
  * `administer`: a command of permission `admin`. `refer`: a command's params name the actor; the scope is the
- * command's.
+ * command's. `use`: the same for an actor that serves other scopes; whether it serves this one, its spec says, and the
+ * caller of this function reads that.
  */
-export type Verb = 'read' | 'command' | 'administer' | 'refer';
+export type Verb = 'read' | 'command' | 'administer' | 'refer' | 'use';
 
 /**
  * @param scope the scope in which the principal acts
@@ -29,7 +30,8 @@ export function mayTouch(principal: Principal, scope: string, verb: Verb, id?: A
   if (verb === 'administer' && !principal.admin) return false;
   // What runs on a host is named after it; which hosts there are is for operators.
   if (verb === 'read' && id?.host !== undefined && !principal.admin) return false;
-  // This holds for operators and for `refer` too: no command connects actors of two scopes.
+  if (verb === 'use') return true;
+  // This holds for operators and for `refer` too: no command connects actors of two scopes without a grant.
   return id === undefined || id.scope === scope;
 }
 

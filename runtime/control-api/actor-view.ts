@@ -2,6 +2,7 @@
  * Converts committed actors from their stored form to the wire form. The kind's `view` decides what is shown and
  * contains no secret; contexts and effect params are never part of the result.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { ActorDefinition, ActorRegistry } from '../contract/actor-definition.ts';
 import { PhotonError } from '../contract/errors.ts';
 import { partsOf } from '../contract/identifiers.ts';
@@ -124,8 +125,12 @@ const withoutHost = (text: string): string => text.replaceAll(/(\/[a-z0-9.-]+)@[
  * What a principal of the scope sees of a step: that it happened, its own command whole, of any other event the type
  * and the code of an error, and of the changed fields those that the view shows.
  */
-export function scopeHistoryItemOf(entry: HistoryEntry, shown: ReadonlySet<string>): HistoryItem {
-  const { whole: _, gone, ...item } = historyItemOf(entry);
+export function scopeHistoryItemOf(
+  entry: HistoryEntry,
+  shown: ReadonlySet<string>,
+  definition: ActorDefinition | undefined,
+): HistoryItem {
+  const { whole: _, gone, ...item } = historyItemOf(entry, definition);
   const changed = Object.entries(item.changed).filter(([key]) => shown.has(key));
   const left = gone?.filter((key) => shown.has(key)) ?? [];
   return {
@@ -150,11 +155,20 @@ export function shownFieldsOf(stored: StoredActor, registry: ActorRegistry): Rea
   if (definition === undefined || stored.context === null || status === null) return new Set();
   const context = currentContext(stored, definition) as Readonly<Record<string, unknown>>;
   const fields = Object.entries({ spec, ...(status as object) }) as [string, unknown][];
-  return new Set(fields.filter(([name, value]) => context[name] === value).map(([name]) => name));
+  const isShown = ([name, value]: [string, unknown]): boolean => {
+    const of = context[name];
+    return of === value || (of !== undefined && isDeepStrictEqual(maskedBy(definition, of), value));
+  };
+  return new Set(fields.filter(isShown).map(([name]) => name));
 }
 
-export function historyItemOf(entry: HistoryEntry): HistoryItem {
-  const { asked, taken, gone, ...rest } = entry;
+/** A value of an actor with marks in the place of its secrets. */
+export const maskedBy = <T>(definition: ActorDefinition | undefined, value: T): T =>
+  definition?.masked === undefined ? value : definition.masked(value);
+
+export function historyItemOf(entry: HistoryEntry, definition: ActorDefinition | undefined): HistoryItem {
+  const { asked, taken, gone, ...all } = entry;
+  const rest = { ...all, event: maskedBy(definition, all.event), changed: maskedBy(definition, all.changed) };
   const took = taken === undefined ? {} : { taken: [...taken] };
   return { ...rest, asked: [...asked], ...took, ...(gone === undefined ? {} : { gone: [...gone] }) };
 }

@@ -66,6 +66,8 @@ export interface TestApiOptions {
 
 export async function startTestApi(options: TestApiOptions = {}): Promise<TestApi> {
   const store = options.store ?? new MemoryStore();
+  const { kinds } = options.more?.registry ?? testRegistry;
+  store.chartVersions = Object.fromEntries([...kinds].map(([kind, { chartVersion }]) => [kind, chartVersion]));
   const principals = new TestPrincipals();
   const asked: Command[] = [];
   const api = createControlApi({

@@ -75,7 +75,8 @@ export const toldLimitsOf = (limits: ApiLimits): ToldLimits =>
   Object.fromEntries(toldLimits.map((name) => [name, limits[name]])) as unknown as ToldLimits;
 
 export const defaultApiLimits: ApiLimits = {
-  maxFrameBytes: 64 * 1024,
+  // The longest text that is declared, the user data of a VM (64 KiB), escaped as JSON.
+  maxFrameBytes: 128 * 1024,
   maxDepth: 16,
   maxKeys: 256,
   authTimeoutMs: 5_000,

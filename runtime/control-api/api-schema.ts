@@ -266,6 +266,31 @@ export const apiMethods = {
       text: z.string().meta({ description: 'As the guest printed it, control characters included' }),
     }),
   },
+  'actor.console': {
+    description:
+      'Makes a token that opens the serial console of a VM, once and within a minute, on the same server: a ' +
+      'WebSocket on `path` with the subprotocol photon.console.v1. Its first frame is the text {"token": ...}; the ' +
+      'server answers {"open": id}, and from then on binary frames carry bytes both ways. Close codes: 4401 token, ' +
+      '4404 no run, 4408 read too slowly, 4409 another client has it, 1000 the run has ended.',
+    params: z.strictObject({ id: idText }),
+    result: z.object({ token: z.string(), expiresInMs: count, path: z.string() }),
+  },
+  'actor.put': {
+    description:
+      'Bytes for an object that waits for them, such as an image that is uploaded. They are taken if they begin at ' +
+      'the first missing byte; the answer says how many have come. Without bytes it only asks. A request that is ' +
+      'sent again does no harm.',
+    params: z.strictObject({
+      id: idText,
+      offset: z.number().int().min(0),
+      bytes: z.base64().max(122_880).meta({ description: 'Base64 of at most 90 KiB' }),
+    }),
+    result: z.object({
+      receivedBytes: z.number().int(),
+      totalBytes: z.number().int().nullable(),
+      isWhole: z.boolean(),
+    }),
+  },
   'actor.list': {
     description: 'Live actors ordered by id; the cursor precedes the read, so a watch from it misses nothing.',
     params: z.strictObject({

@@ -178,6 +178,29 @@ test('a referenced actor must exist in the same scope, for operators too', async
   });
 });
 
+test('an actor of another scope is named only with its grant, and is otherwise as if it did not exist', async () => {
+  const store = new MemoryStore();
+  store.put('lid/bits/small', 'shut', 4);
+  store.put('lid/bits/large', 'shut', 6);
+  await within({ store }, async ({ url, asked }) => {
+    const ann = await new RawClient(url).open('ann-token');
+    const root = await new RawClient(url).open('root-token');
+    const borrow = (from: string, scope = 'acme') => ({ scope, name: 'l', ...key, params: { from } });
+    for (const client of [ann, root])
+      for (const from of ['lid/bits/large', 'lid/bits/none']) {
+        const refused = await client.refusal('lid.borrow', borrow(from));
+        assert.is(refused.type, code('reference_not_found'));
+        assert.equal(refused.issues, [{ path: 'spec.from', message: `there is no ${from} that acme may use` }]);
+      }
+    const other = await root.refusal('lid.borrow', borrow('lid/bits/small', 'core'));
+    assert.equal(other.issues, [{ path: 'spec.from', message: 'there is no lid/bits/small that core may use' }]);
+    assert.is(asked.length, 0);
+    assert.ok(await ann.call('lid.borrow', borrow('lid/bits/small')));
+    await ann.close();
+    await root.close();
+  });
+});
+
 test('a referenced actor that does not fit is refused with the reason, unless another one does not exist', async () => {
   const store = new MemoryStore();
   store.put('lid/acme/wide', 'shut', 10);
@@ -210,6 +233,10 @@ test('admin commands are forbidden for others; rejections of charts are passed t
       code('forbidden'),
     );
     const root = await new RawClient(url).open('root-token');
+    const hard = { scope: 'acme', name: 'b', ...key, params: { why: 'hard' } };
+    const refused = await ann.refusal('box.poke', hard);
+    assert.is(refused.type, code('forbidden'), 'a value that takes an operator');
+    assert.match(JSON.stringify(refused), /"path":"why","message":"only operators may poke hard"/);
     const busy = await root.refusal('box.seal', { scope: 'acme', name: 'b', ...key, params: {} });
     assert.is(busy.type, code('name_busy'));
     assert.is(busy.retryable, false);

@@ -5,13 +5,14 @@
  */
 import type { ActorDefinition, ActorRegistry, CommandDefinition, Reference } from '../contract/actor-definition.ts';
 import { PhotonError, reject, type Issue } from '../contract/errors.ts';
-import { parseActorId, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
+import { parseActorId, partsOf, type ActorId, type ActorIdParts } from '../contract/identifiers.ts';
 import { mayTouch, notFound } from './access-rule.ts';
 import { viewOf } from './actor-view.ts';
-import { askActor } from './actor-asking.ts';
+import { askActor, type Asking } from './actor-asking.ts';
 import { issuesOf, paramsInvalid } from './api-problem.ts';
 import { commandEnvelope, type CommandResult } from './api-schema.ts';
 import type { ApiPorts, Caller, Method } from './method-table.ts';
+import { hasSecrets, sealParams } from './secret-params.ts';
 import { keyForm, wordForm } from './wire-terms.ts';
 
 type Envelope = { [K in keyof ReturnType<typeof commandEnvelope.parse>]: ReturnType<typeof commandEnvelope.parse>[K] };
@@ -90,6 +91,8 @@ function performCommand(
   const text = `${definition.kind}/${scope}/${envelope.name}`;
   if (!mayTouch(principal, scope, 'command')) throw notFound(text);
   const parts = namedActor(definition, method, text);
+  if (definition.scope !== undefined && definition.scope !== scope)
+    throw paramsInvalid(method, [{ path: 'scope', message: `must be ${definition.scope}` }]);
   if (command.permission === 'admin' && !mayTouch(principal, scope, 'administer', parts)) {
     throw reject('forbidden', `${method} is for operators only; ask an operator.`);
   }
@@ -97,11 +100,28 @@ function performCommand(
   if (!parsed.success) throw paramsInvalid(method, issuesOf(parsed.error));
   const id = text as ActorId;
   const event = parsed.data as Record<string, unknown>;
+  refuseRestricted(command, event, mayTouch(principal, scope, 'administer', parts));
   const asking = { id, method, envelope, digested: envelope.params, event, dryRun: envelope.dryRun === true };
-  const references = command.references?.(parsed.data as never, id) ?? [];
+  if (!hasSecrets(command, event)) return askChecked(ports, caller, command, asking);
+  return sealParams(ports, command, id, event).then((sealed) =>
+    // The digest goes into the store too.
+    askChecked(ports, caller, command, { ...asking, event: sealed, digested: sealed }),
+  );
+}
+
+/** @throws PhotonError `forbidden` with the fields that take an operator */
+function refuseRestricted(command: CommandDefinition, event: Record<string, unknown>, isOperator: boolean): void {
+  const issues = isOperator ? [] : (command.operatorsOnly?.(event as never) ?? []);
+  const [first] = issues;
+  if (first !== undefined) throw reject('forbidden', `${first.path}: ${first.message}`, issues);
+}
+
+function askChecked(ports: ApiPorts, caller: Caller, command: CommandDefinition, asking: Asking) {
+  const { id, event } = asking;
+  const references = command.references?.(event as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
   // The check runs within the time limit of the answer, because reads wait while the store is unreachable.
-  const before = (): Promise<void> => checkReferences(ports, caller, scope, references);
+  const before = (): Promise<void> => checkReferences(ports, caller, partsOf(id).scope, references);
   return askActor(ports, caller, { ...asking, before });
 }
 
@@ -115,8 +135,8 @@ function namedActor(definition: ActorDefinition, method: string, text: string): 
 }
 
 /**
- * @throws PhotonError `reference_not_found`, the same for an actor of another scope and for one that does not exist;
- *   `reference_unfit` for an actor that the field cannot name
+ * @throws PhotonError `reference_not_found`, the same for an actor of another scope, for one that does not serve this
+ *   scope, and for one that does not exist; `reference_unfit` for an actor that the field cannot name
  */
 async function checkReferences(
   { reader, registry }: Pick<ApiPorts, 'reader' | 'registry'>,
@@ -125,12 +145,17 @@ async function checkReferences(
   references: readonly Reference[],
 ): Promise<void> {
   const judged = await Promise.all(
-    references.map(async ({ path, to, misfit }) => {
+    references.map(async ({ path, to, misfit, grants }) => {
       const parts = parseActorId(to);
-      const allowed = parts !== undefined && mayTouch(caller.principal, scope, 'refer', parts);
+      const verb = grants === undefined ? 'refer' : 'use';
+      const allowed = parts !== undefined && mayTouch(caller.principal, scope, verb, parts);
       const stored = allowed ? await reader.get(to) : undefined;
-      if (stored?.status !== 'live') return { path, message: `there is no ${to} in ${scope}`, isMissing: true };
-      const why = misfit?.(viewOf(stored, { registry, isOperator: caller.principal.admin }).spec);
+      const where = grants === undefined ? `in ${scope}` : `that ${scope} may use`;
+      const absent = { path, message: `there is no ${to} ${where}`, isMissing: true };
+      if (stored?.status !== 'live') return absent;
+      const { spec } = viewOf(stored, { registry, isOperator: caller.principal.admin });
+      if (grants?.(spec, scope) === false) return absent;
+      const why = misfit?.(spec);
       return why === undefined ? [] : { path, message: `${to} ${why}`, isMissing: false };
     }),
   );

@@ -5,6 +5,7 @@ import type { Reply } from '../contract/envelope.ts';
 import { startTestApi, TestPrincipals, type TestApi, type TestApiOptions } from './api-for-tests.ts';
 import { testRegistry } from './store-for-tests.ts';
 import type { OutputPlace } from '../contract/actor-definition.ts';
+import type { SendInput } from './method-table.ts';
 import { RawClient, until } from './raw-client-for-tests.ts';
 
 const key = { idempotencyKey: 'k1' };
@@ -34,7 +35,7 @@ test('hello describes the server; auth authenticates the session, as does an aut
     assert.is(hello.method, 'hello');
     assert.is(hello.params['protocol'], 'photon.v1');
     assert.is(hello.params['node'], 'c1');
-    assert.is(hello.params['maxFrameBytes'], 65_536);
+    assert.is(hello.params['maxFrameBytes'], 131_072);
     assert.is(hello.params['authenticated'], false);
     assert.equal(await client.call('auth', { token: 'ann-token' }), {
       principal: 'ann',
@@ -83,6 +84,38 @@ test('the output of an object is read from its node, by those who may read the o
     const bob = await new RawClient(url).open('bob-token');
     for (const id of ['box/acme/a', 'box/acme/none'])
       assert.is((await bob.refusal('actor.output', { id })).type, code('not_found'), id);
+    await ann.close();
+    await bob.close();
+  });
+});
+
+test('bytes go to the node of an object that waits for them, from those who may command it', async () => {
+  const kinds = new Map(testRegistry.kinds);
+  const box = kinds.get('box');
+  assert.ok(box);
+  const intake = (id: string, { spec }: { spec: { size: number } }) =>
+    spec.size === 1 ? { node: 'w1', path: `/boxes/${id}` } : null;
+  kinds.set('box', { ...box, intake: intake as never });
+  const got: unknown[] = [];
+  const sendInput: SendInput = async ({ node, path }, offset, bytes) => {
+    got.push([node, path, offset, bytes.toString()]);
+    return { receivedBytes: offset + bytes.length, totalBytes: 9, isWhole: false };
+  };
+  await within({ more: { registry: { kinds }, sendInput } }, async ({ url, store }) => {
+    store.put('box/acme/a', 'open');
+    store.put('box/acme/full', 'open', 2);
+    const ann = await new RawClient(url).open('ann-token');
+    const put = { id: 'box/acme/a', offset: 3, bytes: Buffer.from('abc').toString('base64') };
+    assert.is((await ann.call('actor.put', put))['receivedBytes'], 6);
+    assert.equal(got, [['w1', '/boxes/box/acme/a', 3, 'abc']]);
+    assert.is((await ann.refusal('actor.put', { ...put, id: 'box/acme/full' })).type, code('no_input'));
+    const wrong = [{ bytes: '%%%' }, { offset: -1 }, { bytes: 'A'.repeat(122_884) }];
+    for (const more of wrong)
+      assert.is((await ann.refusal('actor.put', { ...put, ...more })).type, code('params_invalid'));
+    const bob = await new RawClient(url).open('bob-token');
+    for (const id of ['box/acme/a', 'box/acme/none'])
+      assert.is((await bob.refusal('actor.put', { ...put, id })).type, code('not_found'), id);
+    assert.is(got.length, 1);
     await ann.close();
     await bob.close();
   });
@@ -139,7 +172,7 @@ test('hostile frames: a frame without a usable id closes the session, others are
     ['scalar', '"ping"', 4400],
     ['deep without an id', '['.repeat(30_000), 4400],
     ['id of a wrong type', '{"jsonrpc":"2.0","id":{},"method":"ping"}', 4400],
-    ['too large', JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'x'.repeat(70_000) }), 1009],
+    ['too large', JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'x'.repeat(140_000) }), 1009],
   ];
   const refused: readonly (readonly [string, string])[] = [
     ['deep', `{"jsonrpc":"2.0","id":7,"method":"ping","params":{"a":${'['.repeat(20)}${']'.repeat(20)}}}`],

@@ -12,7 +12,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { ActorRegistry, OutputPlace } from '../contract/actor-definition.ts';
 import type { Clock, SharedClock } from '../contract/clock.ts';
 import type { Command, Reply } from '../contract/envelope.ts';
-import { PhotonError } from '../contract/errors.ts';
+import { PhotonError, reject } from '../contract/errors.ts';
 import type { Historian } from '../contract/historian.ts';
 import type { Log } from '../contract/log.ts';
 import { NumberedSlots } from '../contract/numbered-slots.ts';
@@ -25,12 +25,14 @@ import { createBrowserEntry, isSameOrigin } from './browser-entry.ts';
 import { createBrowserPasses } from './browser-passes.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { ClientSession, type SessionPorts } from './client-session.ts';
+import { ConsoleDoor, consoleProtocol, consoleUpgradePath } from './console-door.ts';
 import { commandMethods } from './command-methods.ts';
 import { createHandshakeRates, type HandshakeRates } from './handshake-rates.ts';
 import { historyMethods, hotHistorian } from './history-methods.ts';
 import { LoadShedding } from './load-shedding.ts';
 import { memoryLogouts, type Logouts } from './logout-file.ts';
-import type { ApiPorts } from './method-table.ts';
+import { inputMethods } from './input-methods.ts';
+import type { ApiPorts, SendInput } from './method-table.ts';
 import { nodeMethods, type ClusterNodes } from './node-methods.ts';
 import { operatorMethods } from './operator-methods.ts';
 import type { Principals } from './principals.ts';
@@ -38,6 +40,7 @@ import { RateLimits } from './rate-limit.ts';
 import { readMethods } from './read-methods.ts';
 import { createReadiness } from './readiness.ts';
 import { schemaBundle, schemaHash } from './schema-documents.ts';
+import type { SecretSealer } from './secret-params.ts';
 import { startSocketHeartbeat } from './socket-heartbeat.ts';
 import { createWatchHub } from './watch-hub.ts';
 import { watchMethods } from './watch-methods.ts';
@@ -51,6 +54,10 @@ export interface ControlApiOptions {
   readonly ask: (command: Command) => Promise<Reply>;
   /** Without it, no object has output. */
   readonly readOutput?: (place: OutputPlace) => Promise<string>;
+  /** Opens the console of an object on its node; without it, no object has one. */
+  readonly openStream?: (place: OutputPlace) => Promise<Duplex>;
+  /** Without it, no object takes bytes. */
+  readonly sendInput?: SendInput;
   readonly principals: Principals;
   readonly clock: SharedClock;
   readonly random: Random;
@@ -58,6 +65,8 @@ export interface ControlApiOptions {
   readonly node: string;
   /** Nodes of the cluster and revocations; without it there are no methods about them. */
   readonly nodes?: ClusterNodes;
+  /** Seals what commands hold secret; without it such commands are refused. */
+  readonly secrets?: SecretSealer | undefined;
   readonly version: string;
   readonly limits?: Partial<ApiLimits>;
   /** Further HTTP routes on the same servers. @returns whether it handled the request */
@@ -85,8 +94,18 @@ export interface ControlApi {
   figures(): Readonly<Record<string, number>>;
 }
 
+const noStream = (): Promise<Duplex> => Promise.reject(reject('console_absent', 'there are no consoles here'));
 const noOutput = (): Promise<string> => Promise.resolve('');
-const methodMakers = [readMethods, historyMethods, watchMethods, commandMethods, operatorMethods, nodeMethods];
+const noInput: SendInput = () => Promise.reject(reject('no_input', 'This node sends no bytes to objects.'));
+const methodMakers = [
+  readMethods,
+  historyMethods,
+  watchMethods,
+  commandMethods,
+  operatorMethods,
+  nodeMethods,
+  inputMethods,
+];
 
 function helloOf({ version, node, registry }: ControlApiOptions, limits: ApiLimits): SessionPorts['hello'] {
   const { maxFrameBytes, heartbeatMs, authTimeoutMs } = limits;
@@ -111,13 +130,16 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
   const { logouts = memoryLogouts(clock), cookieKey = randomBytes(32) } = options;
   const passes = createBrowserPasses({ principals, clock, limits, cookieKey, logouts });
   const { node, historian = hotHistorian(reader) } = options;
-  const { readOutput = noOutput, nodes } = options;
-  const shared = { registry, reader, historian, ask, readOutput, clock, log, limits, node, nodes };
-  const ports: ApiPorts = { ...shared, hub, passes, waits: new NumberedSlots() };
+  const { readOutput = noOutput, sendInput = noInput, nodes, secrets } = options;
+  const shared = { registry, reader, historian, ask, readOutput, sendInput, clock, log, limits, node, nodes, secrets };
+  const { openStream = noStream } = options;
+  const consoles = new ConsoleDoor({ openStream, principals, passes, clock, limits, log });
+  const ports: ApiPorts = { ...shared, hub, passes, consoles, waits: new NumberedSlots() };
   const sessions = new Map<WebSocket, ClientSession>();
   const rates = createHandshakeRates(limits.handshakesPerS, clock);
   const reviewAll = (): void => {
     for (const session of sessions.values()) session.review();
+    consoles.review();
   };
   principals.onChange?.(reviewAll);
   const { delayMs = () => 0, metrics = () => '' } = options;
@@ -162,6 +184,13 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     stream.on('error', (error) =>
       log.debug({ why: error.message }, 'a connection failed while its session was opened'),
     );
+    if (pathOf(request) === consoleUpgradePath) {
+      const isOffered = protocolsOf(request).includes(consoleProtocol);
+      if (!isPrivate(request) || !isSameOrigin(request)) return refuse(stream, 403);
+      if (!isOffered) return refuse(stream, 426, consoleProtocol);
+      if (consoles.isFull()) return refuse(stream, 503);
+      return consoles.upgrade(request, stream, head);
+    }
     const verdict = judgeUpgrade(request, principals, rates);
     if ('status' in verdict) return refuse(stream, verdict.status);
     if (shedding.refusesRequest(request, apiPath) || sessions.size >= limits.maxSessions) return refuse(stream, 503);
@@ -202,6 +231,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
         server.off('upgrade', onUpgrade);
         server.off('request', onRequest);
       }
+      consoles.close();
       await closeAll([...sessions], clock);
       for (const giveUp of ports.waits.drain()) giveUp();
       hub.close();
@@ -209,6 +239,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     sessions: () => sessions.size,
     figures: () => ({
       api_sessions: sessions.size,
+      api_consoles: consoles.size,
       api_watches: [...sessions.values()].reduce((sum, session) => sum + session.watches, 0),
       api_watched_actors: hub.actors(),
       api_held_bytes: budget.total(),
@@ -234,6 +265,9 @@ function admit(principal: Principal, sessions: readonly ClientSession[], limits:
   }
 }
 
+const protocolsOf = (request: IncomingMessage): readonly string[] =>
+  (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
+
 /** Whether the request came over TLS, loopback or a unix socket: unencrypted traffic must not leave the computer. */
 function isPrivate(request: IncomingMessage): boolean {
   const address = request.socket.remoteAddress;
@@ -248,8 +282,7 @@ function judgeUpgrade(
 ): { readonly status: number } | { readonly principal: Principal | undefined } {
   if (pathOf(request) !== apiPath) return { status: 404 };
   if (!isPrivate(request) || !isSameOrigin(request)) return { status: 403 };
-  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
-  if (!offered.includes(apiProtocol)) return { status: 426 };
+  if (!protocolsOf(request).includes(apiProtocol)) return { status: 426 };
   const [scheme = '', token = ''] = (request.headers.authorization ?? '').split(' ');
   if (scheme !== '') {
     const principal = scheme.toLowerCase() === 'bearer' ? principals.byToken(token) : undefined;
@@ -264,8 +297,8 @@ function judgeUpgrade(
   return { principal: typeof name === 'string' ? principals.byCertificate(name) : undefined };
 }
 
-function refuse(stream: Duplex, status: number): void {
-  const upgrade = status === 426 ? `Sec-WebSocket-Protocol: ${apiProtocol}\r\nUpgrade: websocket\r\n` : '';
+function refuse(stream: Duplex, status: number, protocol: string = apiProtocol): void {
+  const upgrade = status === 426 ? `Sec-WebSocket-Protocol: ${protocol}\r\nUpgrade: websocket\r\n` : '';
   const retry = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : '';
   const rest = `${upgrade}${retry}Connection: close\r\nContent-Length: 0\r\n\r\n`;
   // Destroyed even when the client does not close its half.

@@ -2,13 +2,13 @@
  * Methods that read history. Of an old version a principal sees the same as of the current one: state, spec and status;
  * only operators see the context. The Historian port reads store and archives.
  */
-import type { ActorId } from '../contract/identifiers.ts';
+import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { PhotonError, reject } from '../contract/errors.ts';
 import type { Historian, HistoryPage, RebuiltActor } from '../contract/historian.ts';
 import type { HistoryEntry, StoredActor } from '../contract/journal.ts';
 import type { Reader } from '../contract/reader.ts';
 import { notFound, readableId, type Principal } from './access-rule.ts';
-import { historyItemOf, scopeHistoryItemOf, shownFieldsOf, stateNameOf, viewOf } from './actor-view.ts';
+import { historyItemOf, maskedBy, scopeHistoryItemOf, shownFieldsOf, stateNameOf, viewOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type HistoryItem } from './api-schema.ts';
 import { method, type ApiPorts, type Method } from './method-table.ts';
 
@@ -45,7 +45,7 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
         const entries = found.slice(-limit);
         const missing = historian.hotOnly === true ? 'not_archived' : 'lost';
         const older = found.length > limit ? 'more' : isWhole(entries, range) ? 'none' : missing;
-        return { entries: entries.map(itemFor(ports, principal, stored)), older };
+        return { entries: entries.map(itemFor(ports, principal, id, stored)), older };
       }),
     ],
     [
@@ -62,7 +62,7 @@ export function historyMethods(ports: ApiPorts): Map<string, Method> {
           state,
           stateName,
           ...shownOf(ports, principal, actor),
-          entry: itemFor(ports, principal, principal.admin ? undefined : await reader.get(id))(entry),
+          entry: itemFor(ports, principal, id, principal.admin ? undefined : await reader.get(id))(entry),
         };
       }),
     ],
@@ -101,11 +101,13 @@ function isWhole(entries: readonly HistoryEntry[], { after, to, skip }: Omit<His
 function itemFor(
   { registry }: ApiPorts,
   principal: Principal,
+  id: ActorId,
   stored: StoredActor | undefined,
 ): (entry: HistoryEntry) => HistoryItem {
-  if (principal.admin) return historyItemOf;
+  const definition = registry.kinds.get(partsOf(id).kind);
+  if (principal.admin) return (entry) => historyItemOf(entry, definition);
   const shown = stored === undefined ? new Set<string>() : shownFieldsOf(stored, registry);
-  return (entry) => scopeHistoryItemOf(entry, shown);
+  return (entry) => scopeHistoryItemOf(entry, shown, definition);
 }
 
 function shownOf(
@@ -115,7 +117,8 @@ function shownOf(
 ): { spec: unknown; status: unknown; context?: unknown } {
   const view =
     actor.state === null ? { spec: null, status: null } : viewOf(actor, { registry, isOperator: principal.admin });
-  return principal.admin ? { ...view, context: actor.context } : view;
+  const context = maskedBy(registry.kinds.get(partsOf(actor.id).kind), actor.context);
+  return principal.admin ? { ...view, context } : view;
 }
 
 type Difference = ApiResult<'actor.diff'>['differences'][number];

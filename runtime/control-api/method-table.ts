@@ -14,10 +14,15 @@ import type { Principal } from './access-rule.ts';
 import type { ApiLimits } from './api-limits.ts';
 import type { HeldBytes } from './byte-budget.ts';
 import type { BrowserPasses } from './browser-passes.ts';
+import type { ConsoleDoor } from './console-door.ts';
 import type { ClusterNodes } from './node-methods.ts';
+import type { SecretSealer } from './secret-params.ts';
 import type { WatchHub } from './watch-hub.ts';
 import type { WatchSubscription } from './watch-subscription.ts';
-import type { WatchFrame } from './api-schema.ts';
+import type { ApiResult, WatchFrame } from './api-schema.ts';
+
+/** @throws PhotonError what the node of the object refused, or fault `peer_unreachable` and alike */
+export type SendInput = (place: OutputPlace, offset: number, bytes: Buffer) => Promise<ApiResult<'actor.put'>>;
 
 /** The ports that methods use; one object per node. */
 export interface ApiPorts {
@@ -31,11 +36,16 @@ export interface ApiPorts {
   readonly ask: (command: Command) => Promise<Reply>;
   /** Reads what an object prints on its node, as text. @throws PhotonError fault `peer_unreachable` and alike */
   readonly readOutput: (place: OutputPlace) => Promise<string>;
+  /** Sends an object bytes from this offset on; resolves when its node has written them. */
+  readonly sendInput: SendInput;
+  /** Without it commands with a secret are refused. */
+  readonly secrets?: SecretSealer | undefined;
   readonly clock: SharedClock;
   readonly log: Log;
   readonly limits: ApiLimits;
   readonly hub: WatchHub;
   readonly passes: BrowserPasses;
+  readonly consoles: ConsoleDoor;
   /** Pending waits for replies; each is ended with `unknown` when the node stops. */
   readonly waits: NumberedSlots<() => void>;
 }

@@ -9,6 +9,7 @@ import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
 import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
 import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
+import { consoleUpgradePath, tokenMs as consoleTokenMs } from './console-door.ts';
 import { method, ReadyResult, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
 import { checkSelection, statesOf } from './selection-check.ts';
@@ -47,14 +48,17 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
     [
       'actor.output',
       method(shape['actor.output'].params, async ({ id: text }, { principal }) => {
-        const { id, parts } = readableId(principal, text);
-        const kind = registry.kinds.get(parts.kind);
-        const stored = kind === undefined ? undefined : await reader.get(id);
-        if (stored === undefined || stored.status === 'removed') throw notFound(text);
-        const place = kind?.output?.(id, stored.context as never) ?? null;
-        if (place === null)
-          throw reject('no_output', `${id} has printed nothing: it has not run, or its kind never prints.`);
+        const { place } = await outputOf(ports, principal, text);
         return { node: place.node, text: await ports.readOutput(place) };
+      }),
+    ],
+    [
+      'actor.console',
+      method(shape['actor.console'].params, async ({ id: text }, { principal, browser }) => {
+        const { id, place } = await outputOf(ports, principal, text);
+        if (!mayTouch(principal, partsOf(id).scope, 'command', partsOf(id))) throw notFound(text);
+        const token = ports.consoles.mint({ principal, browser }, id, place);
+        return { token, expiresInMs: consoleTokenMs, path: consoleUpgradePath };
       }),
     ],
     [
@@ -74,6 +78,17 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       }),
     ],
   ]);
+}
+
+/** Where an object prints. @throws rejection `not_found`, `no_output` */
+async function outputOf({ reader, registry }: ApiPorts, principal: Principal, text: string) {
+  const { id, parts } = readableId(principal, text);
+  const kind = registry.kinds.get(parts.kind);
+  const stored = kind === undefined ? undefined : await reader.get(id);
+  if (stored === undefined || stored.status === 'removed') throw notFound(text);
+  const place = kind?.output?.(id, stored.context as never) ?? null;
+  if (place === null) throw reject('no_output', `${id} has printed nothing: it has not run, or its kind never prints.`);
+  return { id, place };
 }
 
 /** The result of the first call, for all calls. */

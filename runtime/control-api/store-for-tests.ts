@@ -36,6 +36,9 @@ const createBox = z.strictObject({
 const tooLarge = (spec: unknown): string | undefined =>
   (spec as { readonly size: number }).size > 9 ? 'is larger than every box' : undefined;
 
+const lends = (spec: unknown, scope: string): boolean =>
+  (spec as { readonly size: number }).size < 5 && scope === 'acme';
+
 export const testRegistry: ActorRegistry = {
   kinds: new Map([
     [
@@ -51,7 +54,13 @@ export const testRegistry: ActorRegistry = {
               ? []
               : [{ path: 'spec.lid', to: `lid/${partsOf(id).scope}/${lid}` as ActorId, misfit: tooLarge }],
         },
-        poke: { params: z.strictObject({ why: z.string().optional() }), permission: 'scope', description: 'Pokes it.' },
+        poke: {
+          params: z.strictObject({ why: z.string().optional() }),
+          permission: 'scope',
+          description: 'Pokes it.',
+          operatorsOnly: ({ why }: { why?: string }) =>
+            why === 'hard' ? [{ path: 'why', message: 'only operators may poke hard' }] : [],
+        },
         seal: { params: z.strictObject({}), permission: 'admin', description: 'Seals it.' },
       }),
     ],
@@ -63,6 +72,12 @@ export const testRegistry: ActorRegistry = {
           permission: 'scope',
           description: 'Names an actor by its full id.',
           references: ({ from }: { from: string }) => [{ path: 'spec.from', to: from as ActorId }],
+        },
+        borrow: {
+          params: z.strictObject({ from: z.string() }),
+          permission: 'scope',
+          description: 'Names an actor of another scope, which lends itself to acme while it is small.',
+          references: ({ from }: { from: string }) => [{ path: 'spec.from', to: from as ActorId, grants: lends }],
         },
       }),
     ],
@@ -76,6 +91,8 @@ export const testRegistry: ActorRegistry = {
 const wholeList: ListPage = { after: '', limit: Infinity, allows: () => true };
 
 export class MemoryStore implements Reader {
+  /** Kind -> version in which its actors are put; default 1. */
+  chartVersions: Readonly<Record<string, number>> = {};
   readonly actors = new Map<ActorId, StoredActor>();
   readonly past = new Map<ActorId, HistoryEntry[]>();
   readonly keptDeadLetters: StoredDeadLetter[] = [];
@@ -100,7 +117,7 @@ export class MemoryStore implements Reader {
     const uid = before?.status === 'live' ? before.uid : `uid-${version}`;
     const context = { spec: { size }, secret: 'in the context only' };
     const rest = { effects: [], timers: [], deferred: {}, lastSeq: 0, watermarks: {}, prunedUid: '' };
-    const chart = { chartVersion: 1, schemaHash: '' };
+    const chart = { chartVersion: this.chartVersions[partsOf(id).kind] ?? 1, schemaHash: '' };
     const stored: StoredActor = { id, uid, status, version, ...chart, state: stateName, context, ...rest };
     this.actors.set(id, stored);
     const entry: HistoryEntry = {

@@ -27,7 +27,10 @@ const closeCodes = {
   4400: 'A frame was not a request with a usable id: a mistake of the client.',
   4401: 'Not authenticated in time, or the token is not valid (any more): get another token before connecting again.',
   4403: 'Not allowed: too many sessions, or another principal in one session.',
+  4404: 'Of a console: the VM does not run.',
   4408: 'The client read too slowly: connect again and read faster.',
+  4409: 'Of a console: another client has it, or the principal has too many.',
+  4500: 'Of a console: the host of the VM cannot be reached: try again.',
 } as const;
 
 const handshake = {
@@ -82,6 +85,9 @@ const commands = {
 /** Errors of the control API itself; those of kinds are in docs/errors.md. */
 export const apiErrors = {
   ack_ahead: 'watch.ack names a frame that was not sent yet.',
+  console_absent: 'The VM does not run, so it has no console; close code 4404 of a console.',
+  console_busy: 'Another client has the console, or too many are open; close code 4409 of a console.',
+  console_token: 'The token was used, has expired, or is unknown to this node; close code 4401 of a console.',
   cursor_expired: 'The changes after this cursor are not kept any more.',
   forbidden: 'Only operators may do that.',
   frame_malformed: 'The request breaks a limit or a rule of the frame; the text says which.',
@@ -89,6 +95,7 @@ export const apiErrors = {
   internal: 'The request failed inside the control plane; its log names the cause by traceId.',
   method_not_found: 'There is no such method.',
   no_archive: 'This node keeps no archive of history.',
+  no_input: 'The object does not wait for bytes; its state says why.',
   no_such_kind: 'There is no such kind of actor; the text says what was probably meant.',
   no_such_state: 'The chart has no such state; the text says what was probably meant.',
   no_output: 'The object has printed nothing.',
@@ -99,6 +106,8 @@ export const apiErrors = {
   params_invalid: 'issues names every field that is wrong.',
   reference_unfit: 'A field names an actor of another form than it needs; issues names the fields.',
   reference_not_found: 'A field names an actor that does not exist in the scope; issues names the fields.',
+  secret_unknown: 'A field has the mark of a secret that the actor does not have: send the secret itself.',
+  secrets_unavailable: 'The cluster has no key for secrets yet: an operator makes one with `photon node renew`.',
   too_many_ids: 'More than limits.maxWatchIds: watch the kind or the scope.',
   too_many_sessions: 'Close some; close code 4403.',
   too_many_watches: 'More than limits.maxWatches: close one.',

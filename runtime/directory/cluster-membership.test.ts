@@ -239,6 +239,32 @@ test('while the store hangs no node takes another for silent', async (stage) => 
   assert.not.ok([...c1.events, ...c2.events].some((event) => event.startsWith('silent')));
 });
 
+test('beats that reach the store are told, none while it hangs and none of a replaced node', async (stage) => {
+  const first = await startNode(stage, 'w1', 'worker');
+  await until('beats are told', () => first.beats.length > 2);
+  stage.redis.signal('SIGSTOP');
+  // One may have been answered already.
+  await new Promise((resolve) => setTimeout(resolve, beatMs));
+  const before = first.beats.length;
+  await new Promise((resolve) => setTimeout(resolve, silenceMs));
+  const told = first.beats.length;
+  stage.redis.signal('SIGCONT');
+  assert.is(told, before);
+  await until('beats go on', () => first.beats.length > told + 1);
+  // The one that hung was sent before the store stood still for so long, or after it went on.
+  assert.ok(first.beats.every((agoMs) => agoMs >= 0));
+  assert.ok(
+    first.beats.some((agoMs) => agoMs > silenceMs / 2),
+    JSON.stringify(first.beats),
+  );
+  const second = await startNode(stage, 'w1', 'worker', 'w1-2');
+  await until('the second beats', () => second.beats.length > 2);
+  await until('the first knows', () => first.log.lines.some((line) => line.includes('under the name of this node')));
+  const last = first.beats.length;
+  await until('the second beats on', () => second.beats.length > 6);
+  assert.is(first.beats.length, last);
+});
+
 test('a corrupt node record disturbs no other node, and its node writes it again', async (stage) => {
   const { c1, c2 } = await startPair(stage);
   const lost = c1.lost.length + c2.lost.length;

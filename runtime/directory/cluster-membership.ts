@@ -48,6 +48,11 @@ export interface MembershipOptions extends Partial<BeatLimits> {
   /** Called before these shards are handed over; must resolve when nothing of them is in flight. `onLost` follows. */
   readonly onHandover: (shards: readonly ShardId[]) => Promise<void>;
   readonly onNode: (event: NodeEvent) => void;
+  /**
+   * A beat has reached the store, which still knows this node, and the node owns shards. @param agoMs since it was
+   * sent: whatever was true in the store by then may have changed since
+   */
+  readonly onBeat?: (agoMs: number) => void;
   /** A new era has begun: `onLost` was called for every shard, and shards are claimed again. */
   readonly onEra?: (era: number) => void;
   /**
@@ -198,7 +203,9 @@ class StoreMembership implements Membership {
     const era = await this.#eras.follow(cluster['era'] ?? null);
     if (this.#stopped) return;
     if (era !== this.#claimant.era) await this.#enterEra(era);
-    this.#roster.look({ askedMs, answeredMs: clock.monotonicMs() }, records, counters);
+    const answeredMs = clock.monotonicMs();
+    this.#roster.look({ askedMs, answeredMs }, records, counters);
+    if (this.#owned.all().length > 0) this.#options.onBeat?.(answeredMs - askedMs);
     await this.#owned.verifyDoubtful();
     if (this.#leaving) return;
     await this.#owned.claim();

@@ -28,6 +28,8 @@ export interface TestNode {
   /** While set, emptying the node fails. */
   full: boolean;
   readonly events: string[];
+  /** Ages, ms, of beats that have reached the store. */
+  readonly beats: number[];
   readonly log: ReturnType<typeof recordedLog>;
   /** Ends the node like a crash: no shard is handed over. */
   die(): void;
@@ -84,6 +86,7 @@ export async function startNode(
   const retired: string[] = [];
   const fenced: string[] = [];
   const events: string[] = [];
+  const beats: number[] = [];
   const timers = haltingClock();
   const membership = await joinCluster({
     store,
@@ -103,6 +106,7 @@ export async function startNode(
       fenced.push(had);
       if (started.full) throw new Error('something is left');
     },
+    onBeat: (agoMs) => beats.push(agoMs),
     onNode: ({ event, node }: NodeEvent) => events.push(`${event} ${node.name}`),
     ...(certificate === undefined ? {} : { certificate }),
     onRevoked: (_, who) => events.push(`revoked ${who}`),
@@ -124,6 +128,7 @@ export async function startNode(
     fenced,
     full: false,
     events,
+    beats,
     log,
     die,
     freeze: timers.freeze,

@@ -45,7 +45,8 @@ export function answerDryRun(host: StepContext, builder: CommitBuilder, input: C
     return refuseCommand(host, builder, input.open, notAccepted(actor.id, state, type));
   }
   const { answers, defer } = step.split;
-  const own = answers.find(({ commandId }) => commandId === undefined);
+  const { commandId: ownId } = input.open.command;
+  const own = answers.find(({ commandId = ownId }) => commandId === ownId);
   if (refusal(step) && own?.error !== undefined) return refuseCommand(host, builder, input.open, own.error);
   // `deferred`: the answer comes later, after other actors have decided.
   const result = { dryRun: true, deferred: defer, result: own?.result ?? null, ...planOf(actor, step) };

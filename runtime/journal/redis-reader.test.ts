@@ -99,6 +99,27 @@ test('a list is ordered by id and filtered', async (stage) => {
   });
 });
 
+test('the stamp of an actor changes with each commit, and one that was removed has none', async (stage) => {
+  const [tap, gone, never] = ['tap/acme/a@w1', 'vm/acme/gone', 'vm/acme/never'].map(actorId) as [
+    ActorId,
+    ActorId,
+    ActorId,
+  ];
+  await commit(stage, tap, 1);
+  await commit(stage, gone, 1);
+  const first = await stage.reader.stampsOf([tap, gone, never]);
+  assert.equal(
+    first.map((stamp) => typeof stamp),
+    ['string', 'string', 'undefined'],
+  );
+  await commit(stage, tap, 2);
+  await commit(stage, gone, 2, { status: 'removed' });
+  const second = await stage.reader.stampsOf([tap, gone, never]);
+  assert.is.not(second[0], first[0]);
+  assert.equal(second.slice(1), [undefined, undefined]);
+  assert.equal(await stage.reader.idsOnHost('w1'), [tap]);
+});
+
 test('a page has at most limit items behind an id, filtered ones not counted', async (stage) => {
   for (let at = 0; at < 9; at += 1) await commit(stage, actorId(`vm/acme/p${at}`), 1);
   for (const at of [1, 4]) await commit(stage, actorId(`vm/acme/p${at}`), 2, { status: 'removed' });

@@ -26,6 +26,10 @@ export interface ReaderOptions {
 export interface RedisReader extends Reader {
   /** The actors pinned to a host. It reads the shard of that host only, which is all that its worker may read. */
   onHost(host: string): Promise<readonly ActorSummary[]>;
+  /** Ids of the live actors pinned to a host. */
+  idsOnHost(host: string): Promise<readonly ActorId[]>;
+  /** For each actor a text that is another one after each of its commits; undefined when there is no such actor. */
+  stampsOf(ids: readonly ActorId[]): Promise<readonly (string | undefined)[]>;
   /** Ends every `follow`; they resolve. */
   close(): void;
 }
@@ -52,6 +56,10 @@ const summaryPasses = ({ status, stateName, held }: ActorSummary, filter: ActorF
   status === 'live' && inState(stateName, filter.state) && (filter.held !== true || held !== undefined);
 
 const recordsPerRead = 1_000;
+
+/** Undefined for an actor that never was, or was removed. */
+const liveStamp = (stamp: string | null): string | undefined =>
+  stamp === null || stamp.startsWith('removed ') ? undefined : stamp;
 
 class StoreReader implements RedisReader {
   readonly #store: Store;
@@ -93,12 +101,26 @@ class StoreReader implements RedisReader {
   }
 
   async onHost(host: string): Promise<readonly ActorSummary[]> {
-    const [index] = await this.#ask([['smembers', this.#store.keys.inShard(hostShard(host), 'i')]]);
     const summaries: ActorSummary[] = [];
-    const ids = (index as ActorId[]).toSorted();
+    const ids = (await this.idsOnHost(host)).toSorted();
     for (let from = 0; from < ids.length; from += recordsPerRead)
       summaries.push(...(await this.#summaries(ids.slice(from, from + recordsPerRead))));
     return summaries;
+  }
+
+  async idsOnHost(host: string): Promise<readonly ActorId[]> {
+    const [index] = await this.#ask([['smembers', this.#store.keys.inShard(hostShard(host), 'i')]]);
+    return index as ActorId[];
+  }
+
+  async stampsOf(ids: readonly ActorId[]): Promise<readonly (string | undefined)[]> {
+    const stamps: (string | undefined)[] = [];
+    for (let from = 0; from < ids.length; from += recordsPerRead) {
+      const part = ids.slice(from, from + recordsPerRead);
+      const read = await this.#ask(part.map((id) => ['hget', this.#recordKey(id), 'stamp']));
+      stamps.push(...(read as (string | null)[]).map((stamp) => liveStamp(stamp)));
+    }
+    return stamps;
   }
 
   /** In the order of the ids; ids without a record are left out. */

@@ -1,14 +1,18 @@
 /**
  * How long the event loop of this process makes others wait: beats, links and answers are late by as much. A timer is
- * set every 20 ms, and by how much it is late is the delay. Composition roots start it, export it as metrics, and pass
- * it to the control API, which refuses clients' work while the delay lasts.
+ * set again and again, and by how much it is late is the delay: every 50 ms, because it is a good part of what an idle
+ * node costs, and every 20 ms while it is late, so that little of a delay that lasts is missed. Composition roots start
+ * it, export it as metrics, and pass it to the control API, which refuses clients' work while the delay lasts.
  *
  * Rejected: monitorEventLoopDelay of node:perf_hooks, which loses the first delay after each reset, so that a window
  * over it misses what it is there to see.
  */
-const everyMs = 20;
+const calmMs = 50;
+const lateEveryMs = 20;
+/** Later than this, the loop has waited for something. */
+const calmlyLateMs = 10;
 const windowMs = 500;
-/** About ten seconds. */
+/** Ten seconds at least. */
 const samplesKept = 512;
 
 export interface LoopDelayTime {
@@ -22,7 +26,7 @@ export interface LoopDelay {
    * single long pause, such as that of a garbage collection, does not count.
    */
   lastingMs(): number;
-  /** Of the last ten seconds. */
+  /** Of the last 10 to 25 seconds. */
   summary(): { readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number };
   stop(): void;
 }
@@ -42,7 +46,7 @@ export function startLoopDelay({ nowMs, after }: LoopDelayTime = processTime): L
   /** The longest delay of this window and of the two before it. */
   let [now, before, earlier] = [0, 0, 0];
   let windowEndsMs = nowMs() + windowMs;
-  let dueMs = nowMs() + everyMs;
+  let dueMs = nowMs() + calmMs;
   const sample = (): void => {
     const atMs = nowMs();
     const lateMs = Math.max(0, atMs - dueMs);
@@ -53,10 +57,11 @@ export function startLoopDelay({ nowMs, after }: LoopDelayTime = processTime): L
       [now, before, earlier] = [0, now, before];
       windowEndsMs = atMs + windowMs;
     }
-    dueMs = atMs + everyMs;
-    cancel = after(everyMs, sample);
+    const nextMs = lateMs > calmlyLateMs ? lateEveryMs : calmMs;
+    dueMs = atMs + nextMs;
+    cancel = after(nextMs, sample);
   };
-  let cancel = after(everyMs, sample);
+  let cancel = after(calmMs, sample);
   return {
     lastingMs: () => Math.max(Math.min(now, before), Math.min(before, earlier)),
     summary() {

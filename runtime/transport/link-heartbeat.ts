@@ -22,6 +22,10 @@ export function startHeartbeat(
     misses = 0;
   };
   const beat = (): void => {
+    if (socket.readyState === socket.CONNECTING) {
+      cancel = clock.after(heartbeatMs, beat);
+      return;
+    }
     if (socket.readyState !== socket.OPEN) return;
     const quiet = socket.isPaused || misses > 0;
     // While the socket is paused (backpressure) pongs are not read, so a missing one proves nothing.

@@ -9,6 +9,9 @@ import type { Socket } from 'node:net';
 import { TLSSocket, type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
 
+/** The name of a stream of bytes (`PeerLinks.stream`) in the header `Upgrade`. */
+export const streamProtocol = 'photon.stream';
+
 /** PEM texts. */
 export interface PeerTls {
   readonly ca: string | Buffer;

@@ -7,8 +7,10 @@
  * no tie to break when both dial at once, and the direction of a link says who sends requests.
  */
 import { request as httpsRequest } from 'node:https';
-import type { IncomingMessage } from 'node:http';
-import type { Readable } from 'node:stream';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Duplex, type Readable } from 'node:stream';
+import { json, text } from 'node:stream/consumers';
+import { z } from 'zod';
 import { backoffOf } from '../contract/backoff.ts';
 import type { Clock } from '../contract/clock.ts';
 import { PhotonError } from '../contract/errors.ts';
@@ -16,7 +18,7 @@ import type { Outlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import type { Random } from '../contract/random.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
-import { peerDialOptions, type Admits, type Peer, type PeerTls } from './peer-identity.ts';
+import { peerDialOptions, streamProtocol, type Admits, type Peer, type PeerTls } from './peer-identity.ts';
 import { PeerLink } from './peer-link.ts';
 import { readCommandAnswer, readDelivery } from './versions/v1/peer-frames.ts';
 
@@ -44,6 +46,16 @@ export interface PeerLinks extends Outlet {
    * @throws PhotonError fault `peer_unreachable`, defeat `peer_refused` (4xx), fault `peer_failed` (5xx)
    */
   get(node: string, path: string, signal?: AbortSignal): Promise<Readable>;
+  /**
+   * Opens a stream of bytes both ways on one of the peer's paths, such as `/consoles/acme/web-1`.
+   * @throws PhotonError fault `peer_unreachable`; rejection, as the peer gives it; fault `peer_failed`
+   */
+  stream(node: string, path: string): Promise<Duplex>;
+  /**
+   * Sends bytes to a route of the peer that takes them. @returns its answer
+   * @throws PhotonError like `get`; whether an unanswered request was handled is not known
+   */
+  post(node: string, path: string, bytes: Buffer): Promise<string>;
   /** Ends every link; waiting requests are rejected as unknown. */
   close(): void;
   /** Cuts every link to a node that is no longer admitted, and every file that is being read from it. */
@@ -70,7 +82,7 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   const limits = { ...defaultPeerLimits, ...options.limits };
   const { clock, tls, random } = options;
   const admits: Admits = options.admits ?? (() => true);
-  const reading = new Map<IncomingMessage, Peer>();
+  const reading = new Map<IncomingMessage | Duplex, Peer>();
   const log = options.log.child({ part: 'transport', node: options.nodeName });
   const slots = new Map<string, Slot>();
   let closed = false;
@@ -122,8 +134,8 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
     async command(node, command) {
       const link = linkTo(node);
       if (link.full) {
-        const text = `Node ${node} answers more slowly than requests arrive; try again.`;
-        throw new PhotonError('fault', 'peer_busy', text, { retryAfterMs: 50 });
+        const why = `Node ${node} answers more slowly than requests arrive; try again.`;
+        throw new PhotonError('fault', 'peer_busy', why, { retryAfterMs: 50 });
       }
       return link.request('c', command, limits.commandTimeoutMs, readCommandAnswer);
     },
@@ -141,10 +153,22 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
         response.once('close', () => reading.delete(response));
         return response;
       }
-      response.resume();
-      const text = `Node ${node} answered ${response.statusCode ?? 0} to GET ${path}.`;
-      const refused = (response.statusCode ?? 500) < 500;
-      throw refused ? new PhotonError('defeat', 'peer_refused', text) : new PhotonError('fault', 'peer_failed', text);
+      throw refusedBy(node, `GET ${path}`, response);
+    },
+    async post(node, path, bytes) {
+      const url = new URL(path, addressOf(node));
+      const signal = AbortSignal.timeout(limits.commandTimeoutMs);
+      const { response } = await fetchFrom({ url, node, tls: tls(), admits, limits, signal, bytes });
+      if (response.statusCode === 200) return text(response);
+      throw refusedBy(node, `POST ${url.pathname}`, response);
+    },
+    async stream(node, path) {
+      const url = new URL(path, addressOf(node));
+      const { answer, peer } = await openStream({ url, node, tls: tls(), admits, limits, signal: undefined });
+      if (!(answer instanceof Duplex)) throw await refusalIn(answer, node);
+      reading.set(answer, peer);
+      answer.once('close', () => reading.delete(answer));
+      return answer;
     },
     review() {
       for (const { link } of slots.values()) link?.review();
@@ -158,6 +182,13 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
   };
 }
 
+function refusedBy(node: string, asked: string, response: IncomingMessage): PhotonError {
+  response.resume();
+  const said = `Node ${node} answered ${response.statusCode ?? 0} to ${asked}.`;
+  const refused = (response.statusCode ?? 500) < 500;
+  return refused ? new PhotonError('defeat', 'peer_refused', said) : new PhotonError('fault', 'peer_failed', said);
+}
+
 interface Fetch {
   readonly url: URL;
   readonly node: string;
@@ -165,28 +196,67 @@ interface Fetch {
   readonly admits: Admits;
   readonly limits: PeerLimits;
   readonly signal: AbortSignal | undefined;
+  /** Posted, when given. */
+  readonly bytes?: Buffer;
 }
 
-function fetchFrom({
-  url,
-  node,
-  tls,
-  admits,
-  limits,
-  signal,
-}: Fetch): Promise<{ response: IncomingMessage; peer: Peer }> {
+function fetchFrom(fetch: Fetch): Promise<{ response: IncomingMessage; peer: Peer }> {
   return new Promise((resolve, reject) => {
-    let proven: Peer | undefined;
-    const request = httpsRequest(url, {
-      ...peerDialOptions(tls, node, admits, (peer) => (proven = peer)),
-      // No agent, because a pooled or resumed TLS session would skip the check of the peer's name.
-      agent: false,
-      timeout: limits.deliverTimeoutMs,
-      ...(signal === undefined ? {} : { signal }),
+    const request = dial(fetch, {}, reject, (peer) => {
+      request.on('response', (response) => resolve({ response, peer }));
     });
-    request.on('response', (response) => resolve({ response, peer: proven as Peer }));
-    request.on('timeout', () => request.destroy(new Error('no byte in time')));
-    request.on('error', (error) => reject(unreachable(node, error.message)));
-    request.end();
   });
+}
+
+/** @returns the stream, or the answer of a peer that opened none */
+function openStream(fetch: Fetch): Promise<{ answer: Duplex | IncomingMessage; peer: Peer }> {
+  return new Promise((resolve, reject) => {
+    const headers = { connection: 'Upgrade', upgrade: streamProtocol };
+    const request = dial(fetch, headers, reject, (peer) => {
+      request.on('response', (answer) => resolve({ answer, peer }));
+      request.on('upgrade', (_, stream, head) => {
+        if (head.length > 0) stream.unshift(head);
+        // The time-out was for the answer: a console may be silent for hours.
+        stream.setTimeout(0);
+        resolve({ answer: stream, peer });
+      });
+    });
+  });
+}
+
+/** A request whose connection proves the node. @param onProven called with the other end before it answers */
+function dial(
+  { url, node, tls, admits, limits, signal, bytes }: Fetch,
+  headers: Readonly<Record<string, string>>,
+  fail: (error: PhotonError) => void,
+  onProven: (peer: Peer) => void,
+): ClientRequest {
+  const request = httpsRequest(url, {
+    ...peerDialOptions(tls, node, admits, onProven),
+    // No agent, because a pooled or resumed TLS session would skip the check of the peer's name.
+    agent: false,
+    headers: bytes === undefined ? headers : { ...headers, 'content-length': String(bytes.length) },
+    ...(bytes === undefined ? {} : { method: 'POST' }),
+    timeout: limits.deliverTimeoutMs,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  request.on('timeout', () => request.destroy(new Error('no byte in time')));
+  request.on('error', (error) => fail(unreachable(node, error.message)));
+  request.end(bytes);
+  return request;
+}
+
+const refusalSchema = z.object({ code: z.string().max(100), message: z.string().max(1_000) });
+
+async function refusalIn(answer: IncomingMessage, node: string): Promise<PhotonError> {
+  const { statusCode = 0 } = answer;
+  const said = `Node ${node} answered ${statusCode} and opened no stream.`;
+  if (statusCode !== 409) {
+    answer.resume();
+    return new PhotonError('fault', 'peer_failed', said);
+  }
+  // An answer that is no JSON fits no refusal either.
+  const refusal = refusalSchema.safeParse(await json(answer).catch(() => null));
+  if (!refusal.success) return new PhotonError('fault', 'peer_failed', said);
+  return new PhotonError('rejection', refusal.data.code, refusal.data.message);
 }

@@ -1,8 +1,10 @@
 /** Links from the accepting side: who is admitted, what hostile or slow peers can do, mounted routes. */
+import { PassThrough } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { WebSocket } from 'ws';
+import { reject } from '../contract/errors.ts';
 import { actorId } from '../contract/identifiers.ts';
 import { peerDialOptions } from './peer-identity.ts';
 import type { PeerLinks } from './peer-links.ts';
@@ -226,6 +228,45 @@ test('mounted routes serve peers only, by GET only', async () => {
     assert.is((await refusal(links.get('w1', '/other'))).code, 'peer_refused');
   } finally {
     links.close();
+    await side.stop();
+  }
+});
+
+test('a stream carries bytes both ways, is refused with a reason, and ends with either end', async () => {
+  const far: PassThrough[] = [];
+  const streams = {
+    '/echo/': async (path: string) => {
+      if (path !== '/echo/a') throw reject('no_echo', 'there is no echo here');
+      const stream = new PassThrough();
+      far.push(stream);
+      return stream;
+    },
+  };
+  const side = await listen(inletOf(), w1, { streams });
+  const links = linksTo(side.url);
+  const strange = linksTo(side.url, { ...stranger, ca: authority.ca });
+  try {
+    const stream = await links.stream('w1', '/echo/a');
+    let read = '';
+    stream.on('data', (bytes: Buffer) => (read += String(bytes)));
+    stream.write('a\u0000b');
+    await until(() => read === 'a\u0000b', 'the bytes came back');
+    stream.destroy();
+    await until(() => far[0]?.destroyed === true, 'the far end is closed');
+    const other = await links.stream('w1', '/echo/a');
+    other.resume();
+    const ended = new Promise((resolve) => other.once('close', resolve));
+    far[1]?.end('bye');
+    far[1]?.destroy();
+    await ended;
+    const none = await refusal(links.stream('w1', '/echo/b'));
+    assert.equal([none.group, none.code, none.message], ['rejection', 'no_echo', 'there is no echo here']);
+    assert.is((await refusal(links.stream('w1', '/nothing'))).code, 'peer_failed');
+    assert.is((await refusal(strange.stream('w1', '/echo/a'))).code, 'peer_unreachable');
+    assert.is(far.length, 2);
+  } finally {
+    links.close();
+    strange.close();
     await side.stop();
   }
 });

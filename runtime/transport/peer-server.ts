@@ -1,8 +1,8 @@
 /**
- * The accepting end of links between nodes: serves WebSocket upgrades on /peer and mounted GET routes (image copies,
- * history runs) on one HTTPS server, both only for clients with a certificate of the cluster. Requests go to the Inlet
- * in the order of arrival and are answered when the Inlet answers, which is after the commit (G4 in docs/promises.md).
- * Whether a message may be applied is the Inlet's decision.
+ * The accepting end of links between nodes: serves WebSocket upgrades on /peer and mounted routes (image copies,
+ * history runs, uploads) on one HTTPS server, both only for clients with a certificate of the cluster. Requests go
+ * to the Inlet in the order of arrival and are answered when the Inlet answers, which is after the commit (G4 in
+ * docs/promises.md). Whether a message may be applied is the Inlet's decision.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
@@ -10,13 +10,20 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Clock } from '../contract/clock.ts';
+import { PhotonError } from '../contract/errors.ts';
 import type { Inlet } from '../contract/link.ts';
 import type { Log } from '../contract/log.ts';
 import { defaultPeerLimits, type PeerLimits } from './link-limits.ts';
 import { acceptPeer } from './peer-acceptance.ts';
-import { peerOf, peerOn, type Admits, type Peer } from './peer-identity.ts';
+import { peerOf, peerOn, streamProtocol, type Admits, type Peer } from './peer-identity.ts';
 
 export type PeerRoute = (request: IncomingMessage, response: ServerResponse, peer: string) => void;
+
+/**
+ * A stream of bytes both ways that a peer has opened, such as a console. @returns the stream, or a rejection, which the
+ * peer is told
+ */
+export type PeerStream = (path: string, peer: Peer) => Promise<Duplex>;
 
 export interface PeerServerOptions {
   /** Must be created with `requestCert: true, rejectUnauthorized: true` and the cluster's CA. */
@@ -27,6 +34,10 @@ export interface PeerServerOptions {
   readonly limits?: Partial<PeerLimits>;
   /** Path prefix (`/blobs/`) -> handler of the paths below it; only called for peers. */
   readonly routes?: Readonly<Record<string, PeerRoute>>;
+  /** Path prefix (`/consoles/`) -> opens the stream of a path below it; only called for peers. */
+  readonly streams?: Readonly<Record<string, PeerStream>>;
+  /** The same for what peers send (POST). The handler bounds what it reads. */
+  readonly posts?: Readonly<Record<string, PeerRoute>>;
   /** Which nodes with a certificate of the cluster may have links. Default: every one. */
   readonly admits?: Admits;
 }
@@ -72,7 +83,9 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   const onUpgrade = (request: IncomingMessage, stream: Duplex, head: Buffer): void => {
     stream.on('error', (error) => log.debug({ why: error.message }, 'a link failed while it was opened'));
     const peer = peerOf(request);
-    if (pathOf(request) !== '/peer') return refuse(stream, 404);
+    const path = pathOf(request);
+    const opener = Object.entries(options.streams ?? {}).find(([prefix]) => path.startsWith(prefix))?.[1];
+    if (path !== '/peer' && opener === undefined) return refuse(stream, 404);
     if (peer === undefined || !admits(peer)) {
       log.warn(
         { peer: peer?.name, from: request.socket.remoteAddress },
@@ -80,6 +93,7 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
       );
       return refuse(stream, 403);
     }
+    if (opener !== undefined) return void joinStream({ opener, path, peer, stream, head, log });
     acceptor.handleUpgrade(request, stream, head, (socket) => onSocket(socket, peer));
     return undefined;
   };
@@ -87,13 +101,16 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     const peer = peerOf(request);
     const path = pathOf(request);
-    const route = Object.entries(options.routes ?? {}).find(([prefix]) => path.startsWith(prefix))?.[1];
+    const isPost = request.method === 'POST';
+    const route = Object.entries((isPost ? options.posts : options.routes) ?? {}).find(([prefix]) =>
+      path.startsWith(prefix),
+    )?.[1];
     if (peer === undefined || !admits(peer)) {
       response.writeHead(403).end();
     } else if (route === undefined) {
       response.writeHead(404).end();
-    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.writeHead(405, { allow: 'GET, HEAD' }).end();
+    } else if (!isPost && request.method !== 'GET' && request.method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD, POST' }).end();
     } else {
       route(request, response, peer.name);
     }
@@ -130,9 +147,40 @@ export function createPeerServer(options: PeerServerOptions): PeerServer {
 
 const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?', 1)[0] as string;
 
-function refuse(stream: Duplex, status: number): void {
-  const text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
-  stream.end(text, () => stream.destroy());
+interface Joining {
+  readonly opener: PeerStream;
+  readonly path: string;
+  readonly peer: Peer;
+  readonly stream: Duplex;
+  readonly head: Buffer;
+  readonly log: Log;
+}
+
+/** Opens the stream of a path, and passes bytes both ways until either end closes. */
+async function joinStream({ opener, path, peer, stream, head, log }: Joining): Promise<void> {
+  let far: Duplex;
+  try {
+    far = await opener(path, peer);
+  } catch (error) {
+    if (!(error instanceof PhotonError)) throw error;
+    const { group, code, message } = error.record;
+    log.debug({ peer: peer.name, code }, 'a stream was refused');
+    return refuse(stream, group === 'rejection' ? 409 : 503, JSON.stringify({ code, message }));
+  }
+  stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${streamProtocol}\r\n\r\n`);
+  if (head.length > 0) far.write(head);
+  stream.pipe(far).pipe(stream);
+  // The end of either is that of both: half a stream is of no use, and would keep the far end busy.
+  stream.on('error', () => far.destroy());
+  for (const end of ['end', 'close']) stream.once(end, () => far.destroy());
+  far.on('error', (error) => log.debug({ peer: peer.name, why: error.message }, 'a stream was cut'));
+  far.once('close', () => stream.end(() => stream.destroy()));
+  return undefined;
+}
+
+function refuse(stream: Duplex, status: number, body = ''): void {
+  const rest = `Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  stream.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${rest}`, () => stream.destroy());
 }
 
 function closeSoon(socket: WebSocket, clock: Clock): Promise<void> {

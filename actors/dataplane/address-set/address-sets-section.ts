@@ -71,6 +71,10 @@ export const addressSetsSection: SegmentSection = {
   after: ['overlay'],
   check: (elements) => void addressSetsIn(elements),
 
+  startsEmpty: (_, link) => {
+    toldPolicy(link).addressSets = new Map();
+  },
+
   ensure: async (place, elements) => {
     const link = await linkInto(place);
     const sets = addressSetsIn(elements);

@@ -11,7 +11,7 @@ import { ensureDhcpServer, readDhcpServer, readDhcpService } from '../dhcp/dhcp-
 import { removeDhcpFolder, removeDhcpServer } from '../dhcp/dhcp-server.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
-import { mtuTooLarge } from '../segment/segment-errors.ts';
+import { mtuTooLarge, segmentMissing } from '../segment/segment-errors.ts';
 import { linkInto } from '../segment/segment-section.ts';
 import type { SectionPlace, SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
 import { networksIn } from '../wiring-checks.ts';
@@ -27,7 +27,9 @@ async function makeNetworks(
   wanted: readonly WantedBridge[],
   actual: readonly KernelLink[],
 ): Promise<void> {
-  const carried = (actual.find(({ ifname }) => ifname === vxlanName) ?? (await link.link(vxlanName)))?.mtu ?? 0;
+  const carried = (actual.find(({ ifname }) => ifname === vxlanName) ?? (await link.link(vxlanName)))?.mtu;
+  // Deleted by hand: the next try finds it made again.
+  if (carried === undefined) throw segmentMissing(segment.vpc);
   for (const { network } of wanted) if (network.mtu > carried) throw mtuTooLarge(network.network, network.mtu, carried);
   await ensureBridges(link, site.options.cluster, segment.owner, wanted, actual);
 }

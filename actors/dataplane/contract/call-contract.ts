@@ -11,6 +11,8 @@ import type { Fence } from '@photoncloud/runtime/contract/effect';
 export interface Call {
   readonly fence: Fence;
   readonly signal: AbortSignal;
+  /** Another process had begun it before. */
+  readonly recovered?: boolean;
   /** Waits without one of the host's places for effects; a caller that has no place leaves it out. */
   readonly withoutPlace?: <Result>(wait: () => Promise<Result>) => Promise<Result>;
 }

@@ -15,10 +15,12 @@ export interface HostObservation {
   /** Of the file system that holds the host's folder. */
   readonly diskMib: number;
   readonly diskFreeMib: number;
-  /** Null when there is no usable QEMU. */
+  /** Null when VMs cannot run here, or are not to. */
   readonly qemuVersion: string | null;
   readonly kvm: boolean;
   readonly allowedRoots: readonly string[];
+  /** Takes shared volumes. */
+  readonly storage: boolean;
 }
 
 export interface ResidueItem {

@@ -5,6 +5,7 @@
  */
 import type { Failure } from '@photoncloud/machines/values/failures';
 import type { IncarnationProof, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { Duplex } from 'node:stream';
 import type { Call } from './call-contract.ts';
 
 /** The part of an IncarnationSpec that identifies an incarnation; a whole spec can be passed. */
@@ -39,7 +40,7 @@ export interface IncarnationStop {
   readonly graceMs: number;
 }
 
-/** Below it, a worker's peer server serves the consoles of its VMs: `/consoles/<tenant>/<vm>`. */
+/** Below it, a worker serves the consoles of its VMs, to read and as streams: `/consoles/<tenant>/<vm>`. */
 export const consolePath = '/consoles/';
 
 export interface IncarnationDataplane {
@@ -50,8 +51,21 @@ export interface IncarnationDataplane {
    *   `image_missing`; unknown `qmp_timeout`
    */
   startIncarnation(spec: IncarnationSpec, call: Call): Promise<IncarnationStarted>;
-  /** QMP `cont`; no error when it runs already. @throws fault `incarnation_missing`; unknown `qmp_timeout` */
-  resumeIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly runStatus: string }>;
+  /**
+   * QMP `cont`; no error when it runs already. `resumedAt`: wall time, ms since the epoch; null when it ran already.
+   * @throws fault `incarnation_missing`, `run_is_sent`; unknown `qmp_timeout`
+   */
+  resumeIncarnation(
+    incarnation: IncarnationRef,
+    call: Call,
+  ): Promise<{ readonly runStatus: string; readonly resumedAt: number | null }>;
+  /**
+   * QMP `stop`; no error when it stands still already. A guest that waits for a disk keeps that reason as its run
+   * status. @throws fault `incarnation_missing`; unknown `qmp_timeout`
+   */
+  pauseIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly runStatus: string }>;
+  /** The reset button: the guest boots anew, or, paused, once it is resumed. @throws as `resumeIncarnation` */
+  resetIncarnation(incarnation: IncarnationRef, call: Call): Promise<{ readonly runStatus: string }>;
   /**
    * Resolves when the run has ended, also if it ended before the call. Rejects with the signal's reason when aborted.
    */
@@ -75,6 +89,12 @@ export interface IncarnationDataplane {
    * host has none. @param incarnation actor id
    */
   readConsole(incarnation: string): Promise<Buffer>;
+  /**
+   * The serial console of the latest run, for one client: the last 16 KiB, then what the guest prints, no faster than
+   * 8 KiB each 30 ms; what is written is the guest's input. It ends with the run. @param incarnation actor id
+   * @throws rejection `console_busy`, `console_absent`
+   */
+  openConsole(incarnation: string): Promise<Duplex>;
   /**
    * Removes sockets and pidfile of a run that has ended; its console is kept for a day (docs/limits.md).
    * @throws fault `incarnation_alive`

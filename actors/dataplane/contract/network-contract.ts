@@ -39,7 +39,17 @@ export interface SegmentReading {
 export interface SegmentBroken {
   /** Section that has lost something. */
   readonly section: string;
-  readonly reason: 'dnsmasq_gone' | 'namespace_gone' | 'vxlan_gone' | 'filter_gone' | 'bridge_gone';
+  readonly reason:
+    | 'dnsmasq_gone'
+    | 'metadata_gone'
+    | 'namespace_gone'
+    | 'vxlan_gone'
+    | 'filter_gone'
+    | 'bridge_gone'
+    | 'link_gone'
+    | 'gateway_gone'
+    | 'permit_gone'
+    | 'outside_gone';
   /** One sentence: what is missing. */
   readonly detail: string;
 }

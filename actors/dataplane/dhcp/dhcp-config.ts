@@ -2,7 +2,8 @@
  * dnsmasq's configuration for one network and the host line of one port, as text. It consists of typed options only, so
  * no free text of a user can become an option (docs/threats.md#t1). Pure; called by dhcp-server.ts and dhcp-hosts.ts.
  */
-import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
+import type { AddressPair, NetworkSpec } from '@photoncloud/machines/values/wiring';
+import { routesFor } from '@photoncloud/machines/values/dhcp-routes';
 import { cidrParts } from '../wiring-checks.ts';
 
 export interface DhcpNetwork {
@@ -51,6 +52,10 @@ export function configText({ bridge, ifindex, network }: DhcpNetwork, hostsFolde
         ...option(15, dhcp.domain === null ? [] : [dhcp.domain]),
         ...option(119, dhcp.search),
         ...option(42, dhcp.ntp),
+        ...option(
+          121,
+          routesFor(subnet, dhcp.routes ?? []).map(({ destination, via }) => `${destination},${via}`),
+        ),
       ];
     }),
   ];
@@ -62,13 +67,30 @@ export interface DhcpHost {
   readonly mac: string;
   readonly address: string;
   readonly hostname: string;
+  readonly pairs: readonly AddressPair[];
+  /** True: the tap stands by; another host has the address. */
+  readonly standby?: boolean;
 }
 
-/** The content of an address's file; the first line names the tap that has the address. */
-export const hostText = (host: DhcpHost): string => `# ${host.tap}\n${hostLine(host)}\n`;
+export const standbyMark = '# standby';
+
+/**
+ * The content of an address's file; the first line names the tap that has the address. What a tap has beside it, its
+ * address pairs, are comments to dnsmasq, each on a line of its own: dnsmasq reads no long lines.
+ */
+export const hostText = (host: DhcpHost): string =>
+  [
+    `# ${host.tap}`,
+    hostLine(host),
+    ...(host.standby === true ? [standbyMark] : []),
+    ...host.pairs.map(({ address, mac }) => `# pair ${address} ${mac}`),
+    '',
+  ].join('\n');
+
 /**
  * dnsmasq has words of its own where a host name may stand, such as `ignore` and `infinite`. None of them ends with a
  * dot, which it cuts off a name: so a name is never taken for such a word, whatever a tenant calls a VM
  * (docs/threats.md#t42).
  */
-export const hostLine = (host: DhcpHost): string => `${host.mac},${host.address},${host.hostname}.`;
+export const hostLine = (host: Pick<DhcpHost, 'mac' | 'address' | 'hostname'>): string =>
+  `${host.mac},${host.address},${host.hostname}.`;

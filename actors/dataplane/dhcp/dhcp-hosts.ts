@@ -11,9 +11,10 @@
  */
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { AddressPair } from '@photoncloud/machines/values/wiring';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { isAddress } from '../wiring-checks.ts';
-import { hostText } from './dhcp-config.ts';
+import { hostLine, hostText, standbyMark } from './dhcp-config.ts';
 import type { DhcpHost } from './dhcp-config.ts';
 
 /** The folder of a network's dnsmasq. */
@@ -51,12 +52,26 @@ export async function ensureHostsFolder(folder: string): Promise<void> {
 interface Entry {
   readonly tap: string;
   readonly line: string;
+  readonly pairs: readonly AddressPair[];
+  /** The tap stands by: another host has the address. */
+  readonly standby: boolean;
+}
+
+const pairPattern = /^# pair (\S+) (\S+)$/;
+
+/** Inverse of `hostText`. */
+function entryOf(text: string): Entry {
+  const [first = '', line = '', ...rest] = text.split('\n');
+  const pairs = rest.flatMap((one) => {
+    const [, address = '', mac = ''] = pairPattern.exec(one) ?? [];
+    return address === '' ? [] : [{ address, mac }];
+  });
+  return { tap: first.replace('# ', ''), line, pairs, standby: rest.includes(standbyMark) };
 }
 
 async function readEntry(folder: string, address: string): Promise<Entry | null> {
   try {
-    const [first = '', line = ''] = (await readFile(path.join(folder, address), 'utf8')).split('\n');
-    return { tap: first.replace('# ', ''), line };
+    return entryOf(await readFile(path.join(folder, address), 'utf8'));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return null;
     throw fileError(`reading the DHCP host of ${address}`, error);
@@ -88,12 +103,19 @@ async function retire(folder: string, address: string, { line }: Entry): Promise
   else await rename(file, path.join(retiredFolder(folder), address));
 }
 
+const isSame = (some: readonly AddressPair[], others: readonly AddressPair[]): boolean =>
+  JSON.stringify(some.map(({ address, mac }) => [address, mac])) ===
+  JSON.stringify(others.map(({ address, mac }) => [address, mac]));
+
+const isUnchanged = ({ tap, line, pairs, standby }: Entry, host: DhcpHost): boolean =>
+  tap === host.tap && line === hostLine(host) && isSame(pairs, host.pairs) && standby === (host.standby ?? false);
+
 /** @returns false when the same entry already existed. */
 export async function writeDhcpHost(folder: string, host: DhcpHost): Promise<boolean> {
   const { address, mac } = host;
   const actual = await readDhcpHost(folder, address);
   const text = hostText(host);
-  if (actual !== null && text === `# ${actual.tap}\n${actual.line}\n`) return false;
+  if (actual !== null && isUnchanged(actual, host)) return false;
   const hosts = hostsFolder(folder);
   // dnsmasq ignores names that begin with a dot, so it reads complete files only.
   const fresh = path.join(hosts, `.${address}`);
@@ -132,6 +154,20 @@ export async function readDhcpHosts(dhcpFolder: string, namespace: string): Prom
     }
   }
   return found;
+}
+
+export interface Holding {
+  readonly address: string;
+  readonly tap: string;
+  readonly standby: boolean;
+}
+
+/** What taps of a namespace have by their entries, their pairs included; for a while two may have the same. */
+export async function readHoldings(dhcpFolder: string, namespace: string): Promise<readonly Holding[]> {
+  const entries = await readDhcpHosts(dhcpFolder, namespace);
+  return [...entries].flatMap(([own, { tap, pairs, standby }]) =>
+    [own, ...pairs.map(({ address }) => address)].map((address) => ({ address, tap, standby })),
+  );
 }
 
 interface Placed {

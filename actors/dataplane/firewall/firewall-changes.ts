@@ -8,7 +8,7 @@ import type { NamespaceLink } from '../namespace-link.ts';
 import { ObjectLocks } from '../object-locks.ts';
 import { braced } from '../security-group/group-chains.ts';
 import { firewallErrors } from './firewall-errors.ts';
-import { groupTableAnew, skeleton } from './firewall-rules.ts';
+import { groupTableAnew, skeleton, transitSet } from './firewall-rules.ts';
 
 /** The last generation this process wrote per namespace, so that raising it needs no read. */
 const generations = new WeakMap<NamespaceLink, number>();
@@ -58,11 +58,11 @@ async function load(link: NamespaceLink, ruleset: string): Promise<void> {
   );
 }
 
-/** `older`: tables of a release without security groups. */
+/** `older`: tables of a release that had fewer of them, or other ones. */
 export async function readSkeleton(link: NamespaceLink): Promise<'none' | 'older' | 'loaded'> {
-  const [generation, egress] = await Promise.all([readGeneration(link), readChain(link, 'egress')]);
+  const [generation, transit] = await Promise.all([readGeneration(link), readSet(link, transitSet)]);
   if (generation === null) return 'none';
-  return egress === null ? 'older' : 'loaded';
+  return transit === null ? 'older' : 'loaded';
 }
 
 /**
@@ -78,7 +78,7 @@ export async function ensureSkeleton(link: NamespaceLink): Promise<'none' | 'old
 }
 
 /** The rules of the chains in a listing. */
-function chainsOf(text: string): ReadonlyMap<string, readonly string[]> {
+export function chainsOf(text: string): ReadonlyMap<string, readonly string[]> {
   const lines = text.split('\n').map((line) => line.trim());
   const chains = lines.flatMap((line, index) => {
     const name = /^chain (\w+) \{$/.exec(line)?.[1];
@@ -97,20 +97,24 @@ export async function readChain(link: NamespaceLink, name: string): Promise<read
 export const sameLines = (actual: readonly string[] | null, wanted: readonly string[]): boolean =>
   actual?.join('\n') === wanted.join('\n');
 
-/** For each chain nft reads the elements of every set, too: so many chains are read one by one, more in one listing. */
+/** More are read with their table. */
 const fewChains = 4;
 
 export async function readChains(
   link: NamespaceLink,
   names: readonly string[],
 ): Promise<readonly (readonly string[] | null)[]> {
-  if (names.length <= fewChains) return Promise.all(names.map((name) => readChain(link, name)));
-  const chains = chainsOf((await link.nftRead('list table inet sg')) ?? '');
+  // In one request: for each, nft before 1.1 reads the elements of every set of the table, too.
+  const isFew = names.length <= fewChains;
+  const ask = isFew ? names.map((name) => `list chain inet sg ${name}`).join('; ') : 'list table inet sg';
+  const text = names.length === 0 ? '' : await link.nftRead(ask);
+  if (text === null && isFew && names.length > 1) return Promise.all(names.map((name) => readChain(link, name)));
+  const chains = chainsOf(text ?? '');
   return names.map((name) => chains.get(name) ?? null);
 }
 
 /** The elements of a set or map; null when there is none. */
-async function readElements(link: NamespaceLink, object: string): Promise<readonly string[] | null> {
+export async function readElements(link: NamespaceLink, object: string): Promise<readonly string[] | null> {
   const text = await link.nftRead(`list ${object}`);
   if (text === null) return null;
   const found = /elements = \{([^}]*)\}/.exec(text)?.[1] ?? '';

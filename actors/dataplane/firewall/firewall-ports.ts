@@ -1,9 +1,10 @@
 /**
- * A port's part of the firewall: the elements that let its tap send as itself, and the two that lead to the chains of
- * its security groups. Called by tap-wiring.ts and tap-removal.ts. Promise: a port gets its elements, or other groups,
- * in one transaction: at no moment its address is without rules; a combination of groups that no port has any more is
- * gone.
+ * A port's part of the firewall: the elements that let its tap send as itself, and for each of its addresses the two
+ * that lead to the chains of its security groups. Called by tap-wiring.ts and tap-removal.ts. Promise: a port gets its
+ * elements, or other groups, in one transaction: at no moment an address is without rules; a combination of groups that
+ * no port has any more is gone.
  */
+import type { AddressPair } from '@photoncloud/machines/values/wiring';
 import type { NamespaceLink } from '../namespace-link.ts';
 import {
   chainsIn,
@@ -12,7 +13,6 @@ import {
   directions,
   groupChain,
   groupChains,
-  portMap,
   removeChain,
   setChain,
   type Direction,
@@ -22,39 +22,48 @@ import {
   changeFirewall,
   inFirewallTurn,
   readChain,
+  readChains,
   readGeneration,
-  readMap,
   removeUnlessUsed,
   sameLines,
 } from './firewall-changes.ts';
-import { clientElements, macElement, portElement, portKey, spoofElement } from './firewall-rules.ts';
-import type { PortIdentity } from './firewall-rules.ts';
+import { readElementsOfPort, rememberVerdict } from './firewall-elements.ts';
+import {
+  clientElements,
+  holdingsOf,
+  macElement,
+  portElement,
+  portKey,
+  selfElement,
+  spoofElement,
+  unguardedElements,
+  type PortIdentity,
+} from './firewall-rules.ts';
 
-const ownElements = (port: PortIdentity): readonly string[] => [
-  macElement(port),
-  spoofElement(port),
-  ...clientElements(port),
-];
-
-/** In one request: for each request that gets elements, nft reads the elements of every set of the table. */
-const haveAll = async (link: NamespaceLink, elements: readonly string[]): Promise<boolean> =>
-  (await link.nftRead(elements.map((element) => `get element ${element}`).join('; '))) !== null;
-
-/**
- * The chain that the address leads to; '' for something else than a chain, undefined for no element. The map is listed:
- * to get one element, nft reads the elements of every set of the table.
- */
-async function chainOf(link: NamespaceLink, direction: Direction, address: string): Promise<string | undefined> {
-  const elements = (await readMap(link, portMap(direction))) ?? [];
-  const element = elements.find((one) => one.startsWith(`${address} : `));
-  return element === undefined ? undefined : (/goto ([a-z]{2}_[a-z0-9]+)/.exec(element)?.[1] ?? '');
+/** What applies to the addresses of a port. */
+export interface PortPolicy {
+  readonly groups: readonly string[];
+  /** False: any source address, no groups. */
+  readonly portSecurity: boolean;
 }
 
+const ownElements = (port: PortIdentity): readonly string[] => {
+  const holdings = holdingsOf(port);
+  return [
+    ...[...new Set(holdings.map(({ mac }) => mac))].map((mac) => macElement(port.tap, mac)),
+    ...holdings.map((holding) => spoofElement(port.tap, holding)),
+    ...clientElements(port),
+  ];
+};
+
+const chainOf = (verdict: string | undefined): string | undefined =>
+  /^goto ([a-z]{2}_[a-z0-9]+)$/.exec(verdict ?? '')?.[1];
+
 /** Chains that no element and no rule leads to any more go: combinations, then groups that nobody told of. */
-async function removeUnused(link: NamespaceLink, combinations: readonly (string | undefined)[]): Promise<void> {
+async function removeUnused(link: NamespaceLink, verdicts: readonly (string | undefined)[]): Promise<void> {
   const { rules } = toldPolicy(link);
-  for (const name of combinations) {
-    if (name === undefined || name === '') continue;
+  for (const name of new Set(verdicts.map(chainOf))) {
+    if (name === undefined) continue;
     const groups = chainsIn((await readChain(link, name)) ?? []);
     if (!(await removeUnlessUsed(link, `removing ${name}`, removeChain(name))) || rules === undefined) continue;
     const told = new Set([...rules.keys()].flatMap(groupChains));
@@ -63,91 +72,148 @@ async function removeUnused(link: NamespaceLink, combinations: readonly (string 
   }
 }
 
+/** What a direction of the policy is in the kernel: the verdict of each address, and the chain that it leads to. */
+function sideOf(direction: Direction, { groups, portSecurity }: PortPolicy) {
+  if (!portSecurity) return { direction, verdict: 'accept', chain: null, lines: [] };
+  const chain = combinationChain(direction, groups);
+  return { direction, verdict: `goto ${chain}`, chain, lines: combinationLines(direction, groups) };
+}
+
+const sidesOf = (policy: PortPolicy) => directions.map((one) => sideOf(one, policy));
+const expectedOf = (sides: ReturnType<typeof sidesOf>) => {
+  const verdicts = { ingress: 'accept', egress: 'accept' };
+  for (const { direction, verdict } of sides) verdicts[direction] = verdict;
+  return verdicts;
+};
+
 /**
- * Lets the port send with its own MAC and address, and applies its security groups to its address.
- * @returns whether other groups applied to the address before
+ * Lets the port send with its own MACs and addresses, and applies its policy to its addresses.
+ * @returns whether another policy applied to one of the addresses before
  */
-export function admitPort(link: NamespaceLink, port: PortIdentity, groups: readonly string[]): Promise<boolean> {
+export function admitPort(link: NamespaceLink, port: PortIdentity, policy: PortPolicy): Promise<boolean> {
   return inFirewallTurn(link, async () => {
-    const sides = await Promise.all(
-      directions.map(async (direction) => {
-        const [chain, lines] = [combinationChain(direction, groups), combinationLines(direction, groups)];
-        const [before, actual] = await Promise.all([chainOf(link, direction, port.address), readChain(link, chain)]);
-        return { direction, chain, lines, before, stands: sameLines(actual, lines) };
-      }),
-    );
+    const unguarded = unguardedElements(port);
+    const addresses = holdingsOf(port).map(({ address }) => address);
+    const wanted = sidesOf(policy);
+    const { standing: open, verdicts } = await readElementsOfPort(link, {
+      elements: [],
+      strangers: unguarded,
+      addresses,
+      expected: expectedOf(wanted),
+    });
+    const sides = wanted.map((side) => ({ ...side, before: verdicts[side.direction] }));
     await changeFirewall(link, `admitting ${port.tap} as ${port.address}`, [
-      ...ownElements(port).map((element) => `add element ${element}`),
+      ...[...ownElements(port), selfElement(port)].map((element) => `add element ${element}`),
+      ...(policy.portSecurity
+        ? open.map((element) => `delete element ${element}`)
+        : unguarded.map((element) => `add element ${element}`)),
       // A group that this host was not told of yet has no rules, and admits nothing.
-      ...groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`),
-      ...sides.flatMap(({ chain, lines }) => setChain(chain, lines)),
-      ...sides.flatMap(({ direction, chain, before }) => [
-        ...(before === undefined || before === chain ? [] : [`delete element ${portKey(direction, port.address)}`]),
-        ...(before === chain ? [] : [`add element ${portElement(direction, port.address, chain)}`]),
-      ]),
+      ...(policy.portSecurity ? policy.groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`) : []),
+      ...sides.flatMap(({ chain, lines }) => (chain === null ? [] : setChain(chain, lines))),
+      ...sides.flatMap(({ direction, verdict, before }) =>
+        addresses
+          .filter((address) => before.get(address) !== verdict)
+          .flatMap((address) => [
+            ...(before.has(address) ? [`delete element ${portKey(direction, address)}`] : []),
+            `add element ${portElement(direction, address, verdict)}`,
+          ]),
+      ),
     ]);
-    const stale = sides.filter(({ before, chain }) => before !== undefined && before !== chain);
-    await removeUnused(
-      link,
-      stale.map(({ before }) => before),
+    for (const { direction, verdict } of sides)
+      for (const address of addresses) rememberVerdict(link, direction, address, verdict);
+    const stale = sides.flatMap(({ before, verdict }) =>
+      addresses.flatMap((address) =>
+        before.has(address) && before.get(address) !== verdict ? [before.get(address)] : [],
+      ),
     );
+    await removeUnused(link, stale);
     return stale.length > 0;
   });
 }
 
-/** @param keepsAddress another port has the address by now, so only the elements of this tap are removed. */
-export function dismissPort(link: NamespaceLink, port: PortIdentity, keepsAddress: boolean): Promise<void> {
-  return inFirewallTurn(link, async () => {
-    const own = ownElements(port);
-    const keys = keepsAddress ? [] : directions.map((direction) => portKey(direction, port.address));
-    const chains = await Promise.all(
-      keepsAddress ? [] : directions.map((direction) => chainOf(link, direction, port.address)),
-    );
-    const present = (await haveAll(link, own))
-      ? own.map(() => true)
-      : await Promise.all(own.map((element) => haveAll(link, [element])));
-    const removals = [
-      ...own.filter((_, index) => present[index]),
-      ...keys.filter((_, index) => chains[index] !== undefined),
-    ].map((element) => `delete element ${element}`);
-    if (removals.length > 0) await changeFirewall(link, `dismissing ${port.tap}`, removals);
-    await removeUnused(link, chains);
-  });
+async function removeElements(
+  link: NamespaceLink,
+  what: string,
+  own: readonly string[],
+  addresses: readonly string[],
+): Promise<void> {
+  const { standing, verdicts } = await readElementsOfPort(link, { elements: own, addresses });
+  const keys = directions.flatMap((one) => [...verdicts[one].keys()].map((address) => portKey(one, address)));
+  const held = addresses.flatMap((address) => directions.map((one) => verdicts[one].get(address)));
+  const removals = [...standing, ...keys].map((element) => `delete element ${element}`);
+  if (removals.length > 0) await changeFirewall(link, what, removals);
+  for (const address of addresses) for (const one of directions) rememberVerdict(link, one, address, null);
+  await removeUnused(link, held);
+}
+
+/** @param keeps addresses that another port has by now: only the elements of this tap are removed */
+export function dismissPort(link: NamespaceLink, port: PortIdentity, keeps: ReadonlySet<string>): Promise<void> {
+  const addresses = holdingsOf(port).map(({ address }) => address);
+  const [tap, hop] = unguardedElements(port);
+  const own = [...ownElements(port), ...(tap === undefined ? [] : [tap])];
+  const ofAddress = [...(hop === undefined ? [] : [hop]), selfElement(port)];
+  return inFirewallTurn(link, () =>
+    removeElements(
+      link,
+      `dismissing ${port.tap}`,
+      keeps.has(port.address) ? own : [...own, ...ofAddress],
+      addresses.filter((address) => !keeps.has(address)),
+    ),
+  );
+}
+
+/** Removes address pairs that the port has no longer. @param keeps as of `dismissPort` */
+export function dismissPairs(
+  link: NamespaceLink,
+  port: PortIdentity,
+  gone: readonly AddressPair[],
+  keeps: ReadonlySet<string>,
+): Promise<void> {
+  const held = new Set(holdingsOf(port).map(({ mac }) => mac));
+  const macs = [...new Set(gone.map(({ mac }) => mac))].filter((mac) => !held.has(mac));
+  const own = [...macs.map((mac) => macElement(port.tap, mac)), ...gone.map((one) => spoofElement(port.tap, one))];
+  const addresses = gone.map(({ address }) => address).filter((address) => !keeps.has(address));
+  return inFirewallTurn(link, () => removeElements(link, `taking pairs from ${port.tap}`, own, addresses));
 }
 
 export interface PortReading {
-  /** Its tap may send as itself. */
+  /** Its tap may send as itself, and as nobody else unless it has no port security. */
   readonly admitted: boolean;
   /** Of the groups asked for those whose rules apply in both directions. */
   readonly groups: readonly string[];
-  /** These groups apply, all of them and no other. */
+  /** False: any source address passes. */
+  readonly portSecurity: boolean;
+  /** The policy applies to all addresses, and no other. */
   readonly grouped: boolean;
   readonly generation: number;
 }
 
 /** What the kernel has of the port, and the generation it was read at. */
-export async function readPort(
-  link: NamespaceLink,
-  port: PortIdentity,
-  groups: readonly string[],
-): Promise<PortReading> {
-  const [sides, generation, admitted] = await Promise.all([
-    Promise.all(
-      directions.map(async (direction) => {
-        const chain = await chainOf(link, direction, port.address);
-        const lines = chain === undefined || chain === '' ? [] : ((await readChain(link, chain)) ?? []);
-        return { direction, lines };
-      }),
-    ),
+export async function readPort(link: NamespaceLink, port: PortIdentity, policy: PortPolicy): Promise<PortReading> {
+  const addresses = holdingsOf(port).map(({ address }) => address);
+  const own = [...ownElements(port), selfElement(port)];
+  const unguarded = unguardedElements(port);
+  const wanted = sidesOf(policy);
+  const [{ standing, verdicts }, generation] = await Promise.all([
+    readElementsOfPort(link, { elements: own, strangers: unguarded, addresses, expected: expectedOf(wanted) }),
     readGeneration(link),
-    haveAll(link, ownElements(port)),
   ]);
+  const leads = wanted.map(({ direction }) => chainOf(verdicts[direction].get(port.address)));
+  const named = [...new Set(leads.filter((chain) => chain !== undefined))];
+  const chains = new Map((await readChains(link, named)).map((lines, index) => [named[index], lines ?? []]));
+  const sides = wanted.map(({ direction, verdict, lines: wantedLines }, index) => {
+    const lines = chains.get(leads[index]) ?? [];
+    const applies = addresses.every((address) => verdicts[direction].get(address) === verdict);
+    return { direction, lines, applies: applies && sameLines(lines, wantedLines) };
+  });
+  const open = unguarded.filter((element) => standing.includes(element));
   return {
-    admitted,
-    groups: groups.filter((id) =>
+    admitted: own.every((element) => standing.includes(element)) && open.length === (policy.portSecurity ? 0 : 2),
+    groups: policy.groups.filter((id) =>
       sides.every(({ direction, lines }) => chainsIn(lines).includes(groupChain(direction, id))),
     ),
-    grouped: sides.every(({ direction, lines }) => sameLines(lines, combinationLines(direction, groups))),
+    portSecurity: open.length === 0,
+    grouped: sides.every(({ applies }) => applies),
     generation: generation ?? 0,
   };
 }

@@ -14,7 +14,7 @@ import { runProgram } from '../program.ts';
 export async function observe(site: DataplaneSite): Promise<HostObservation> {
   const [underlay, qemuVersion, kvm, disk] = await Promise.all([
     observeUnderlay(site),
-    observeQemu(site),
+    site.options.guests === false ? null : observeQemu(site),
     canUseKvm(),
     readDisk(site),
   ]);
@@ -28,6 +28,7 @@ export async function observe(site: DataplaneSite): Promise<HostObservation> {
     qemuVersion,
     kvm,
     allowedRoots: site.options.allowedRoots,
+    storage: site.options.storage,
   };
 }
 
@@ -44,7 +45,7 @@ export async function readDisk(site: DataplaneSite): Promise<Pick<HostObservatio
 }
 
 /** @throws defeat `underlay_missing` */
-async function observeUnderlay(site: DataplaneSite): Promise<{ address: string; mtu: number }> {
+export async function observeUnderlay(site: DataplaneSite): Promise<{ address: string; mtu: number }> {
   const wanted = site.options.underlay;
   const outward = wanted === null ? (await site.links.host.routesTo('default'))[0]?.dev : undefined;
   for (const [name, addresses] of Object.entries(os.networkInterfaces())) {
@@ -64,13 +65,12 @@ async function observeUnderlay(site: DataplaneSite): Promise<{ address: string; 
 
 /** Null when QEMU is missing or prints no version. */
 async function observeQemu(site: DataplaneSite): Promise<string | null> {
-  const { binary, libraryPath } = site.options.qemu;
+  const { binary } = site.options.qemu;
   try {
     const { stdout } = await runProgram({
       program: binary,
       args: ['--version'],
       what: 'asking QEMU for its version',
-      ...(libraryPath === undefined ? {} : { env: { LD_LIBRARY_PATH: libraryPath } }),
     });
     return /version (\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? null;
   } catch (error) {

@@ -7,7 +7,9 @@ import path from 'node:path';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { ResidueItem } from '../contract/host-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { listExports } from '../export/export-folder.ts';
 import { listRuns } from '../hypervisor/qemu-folder.ts';
+import { findIntakes } from '../image/copy-intake.ts';
 import { readOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { vxlanName } from '../kernel-names.ts';
@@ -20,6 +22,7 @@ import { readReplicaOwner } from '../volume/replica-store.ts';
 export async function listResidue(site: DataplaneSite): Promise<ResidueItem[]> {
   const parts = await Promise.all([
     namespaces(site),
+    gateways(site),
     hostInterfaces(site),
     processes(site),
     runFolders(site),
@@ -39,16 +42,29 @@ async function namespaces(site: DataplaneSite): Promise<ResidueItem[]> {
     const link = site.links.of(name);
     items.push({ what: 'namespace', name, owner: await readNamespaceOwner(link, site.options.cluster) });
     for (const { ifname, ifalias } of await link.links()) {
-      if (ifname !== vxlanName && !site.names.isBridge(ifname) && !site.names.isTap(ifname)) continue;
+      const isOurs = [site.names.isBridge(ifname), site.names.isTap(ifname), site.names.isPeerLink(ifname)];
+      if (ifname !== vxlanName && !isOurs.includes(true)) continue;
       items.push({ what: 'interface', name: `${name}/${ifname}`, owner: ownerOfAlias(site.options.cluster, ifalias) });
     }
   }
   return items;
 }
 
+/** Beside the namespaces of VPCs. */
+async function gateways(site: DataplaneSite): Promise<ResidueItem[]> {
+  const found = (await listFolder('/run/netns')).filter((one) => site.names.isGateway(one));
+  return Promise.all(
+    found.map(async (name) => ({ what: 'namespace', name, owner: await readGatewayOwner(site, name) })),
+  );
+}
+
+/** Null for one that was left half made. */
+export const readGatewayOwner = async (site: DataplaneSite, name: string): Promise<OwnerToken | null> =>
+  (await readNamespace(name)) === 'present' ? readNamespaceOwner(site.links.of(name), site.options.cluster) : null;
+
 async function hostInterfaces(site: DataplaneSite): Promise<ResidueItem[]> {
   return (await site.links.host.links())
-    .filter((one) => site.names.isTap(one.ifname) || site.names.isBridge(one.ifname))
+    .filter(({ ifname }) => site.names.isTap(ifname) || site.names.isBridge(ifname) || site.names.isPeerLink(ifname))
     .map(({ ifname, ifalias }) => ({
       what: 'interface',
       name: ifname,
@@ -61,40 +77,48 @@ async function processes(site: DataplaneSite): Promise<ResidueItem[]> {
     (folder: string) =>
     (word: string): boolean =>
       word.replace('--conf-file=', '').startsWith(`${folder}/`);
-  const incarnations = new Map((await listRuns(site)).map(({ paths, owner }) => [paths.pidFile, owner]));
+  const runs = [...(await listRuns(site)), ...(await listExports(site))];
+  const owners = new Map(runs.map(({ paths, owner }) => [paths.pidFile, owner]));
   const found = await findProcesses((words) => words.some(below(site.folders.run)) && !words.includes('nsenter'));
   return Promise.all(
     found.map(async ({ pid }): Promise<ResidueItem> => {
       const words = await commandLineOf(pid);
-      const owner = words.map((word) => incarnations.get(word)).find((one) => one !== undefined);
+      const owner = words.map((word) => owners.get(word)).find((one) => one !== undefined);
       return { what: 'process', name: String(pid), owner: owner ?? null };
     }),
   );
 }
 
 async function runFolders(site: DataplaneSite): Promise<ResidueItem[]> {
-  const dhcp = (await listFolder(site.folders.dhcp)).map((name): ResidueItem => ({
-    what: 'folder',
-    name: path.join(site.folders.dhcp, name),
-    owner: null,
-  }));
+  const { dhcp, metadata } = site.folders;
+  const names = await Promise.all(
+    [dhcp, metadata].map(async (folder) => (await listFolder(folder)).map((name) => path.join(folder, name))),
+  );
+  const networks = names.flat().map((name): ResidueItem => ({ what: 'folder', name, owner: null }));
   const incarnations = (await listRuns(site)).map(({ paths, owner }): ResidueItem => ({
     what: 'folder',
     name: paths.runFolder,
     owner,
   }));
-  return [...dhcp, ...incarnations];
+  const exports = (await listExports(site)).map(({ paths, owner }): ResidueItem => ({
+    what: 'folder',
+    name: paths.folder,
+    owner,
+  }));
+  return [...networks, ...incarnations, ...exports];
 }
 
 async function images(site: DataplaneSite): Promise<ResidueItem[]> {
   const names = (await listFolder(site.folders.images)).filter((name) => !name.endsWith('.owners'));
-  return Promise.all(
+  const incoming = await findIntakes(site);
+  const copies = await Promise.all(
     names.map(async (name): Promise<ResidueItem> => ({
       what: 'file',
       name: path.join('images', name),
       owner: (await ownersOfImage(site, name))[0] ?? null,
     })),
   );
+  return [...copies, ...incoming.map(({ name, owner }): ResidueItem => ({ what: 'file', name, owner }))];
 }
 
 export async function ownersOfImage(site: DataplaneSite, name: string): Promise<OwnerToken[]> {

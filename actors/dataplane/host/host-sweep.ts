@@ -1,7 +1,8 @@
 /**
  * Removes objects that no actor of this host owns any more: left by crashes, by a lost journal, or by a host that was
- * disconnected. Order: QEMU processes (they have taps and disks open), taps, segments, image copies, unfinished files.
- * Volumes are never swept, because one wrong list of owners must not destroy data; the residue shows them.
+ * disconnected. Order: QEMU processes (they have taps and disks open), exports, processes that check backends, taps,
+ * segments, gateways, image copies, unfinished files. Volumes are never swept, because one wrong list of owners must
+ * not destroy data; the residue shows them.
  * Called by host-operations.ts. Promise: only objects listed before the owners were requested are swept (an object is
  * made only after its owner was committed), and each is checked again under its own lock before it is removed.
  */
@@ -13,19 +14,25 @@ import type { ResidueItem, SweepResult } from '../contract/host-contract.ts';
 import { command } from '../kernel-command.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { cutExport } from '../export/export-daemon.ts';
+import { listExports } from '../export/export-folder.ts';
 import { listRuns, removeRun } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation } from '../hypervisor/qemu-session.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { killIncarnation } from '../hypervisor/qemu-stop.ts';
 import { quitIncarnation } from '../hypervisor/qemu-watch.ts';
+import { findIntakes } from '../image/copy-intake.ts';
 import { dropOwners } from '../image/copy-owners.ts';
 import { imageFormats } from '../image/copy-paths.ts';
 import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
+import { awaitGone, findProcesses, signalProcess } from '../process-lookup.ts';
 import { dropNamespace } from '../segment/segment-removal.ts';
+import { proberMark } from '../service-check/prober.ts';
 import { isBeingWritten, listFolder } from '../storage-files.ts';
 import { dropStrayTap } from '../tap/tap-removal.ts';
-import { listResidue, ownersOfImage } from './host-residue.ts';
+import { removeGatewayNamespace } from '../router/gateway-namespace.ts';
+import { listResidue, ownersOfImage, readGatewayOwner } from './host-residue.ts';
 
 class Sweep {
   readonly site: DataplaneSite;
@@ -84,8 +91,11 @@ export async function sweepHost(
   const sweep = new Sweep(site, candidates, await known.owners(), known.kept ?? []);
   const steps = [
     () => sweepIncarnations(sweep, sessions),
+    () => sweepExports(sweep),
+    () => sweepProbers(sweep),
     () => sweepHostTaps(sweep),
     () => sweepNamespaces(sweep),
+    () => sweepGateways(sweep),
     () => sweepFiles(sweep),
   ];
   for (const step of steps) {
@@ -108,6 +118,27 @@ async function sweepIncarnations(sweep: Sweep, sessions: IncarnationSessions): P
         await removeRun(paths);
       };
       await sweep.take(item, work, isKept);
+    });
+  }
+}
+
+async function sweepExports(sweep: Sweep): Promise<void> {
+  for (const { paths, owner } of await listExports(sweep.site)) {
+    await sweep.site.locks.hold(`volume ${paths.volumeUid}`, () =>
+      sweep.take({ what: 'folder', name: paths.folder, owner }, () => cutExport(paths)),
+    );
+  }
+}
+
+/** Of a worker that has ended: they end with it, unless something holds them. */
+async function sweepProbers(sweep: Sweep): Promise<void> {
+  const { folders, probers } = sweep.site;
+  const mark = proberMark(folders.run, '');
+  for (const found of await findProcesses((words) => words.some((word) => word.startsWith(mark)))) {
+    if (probers.pids.includes(found.pid)) continue;
+    await sweep.take({ what: 'process', name: String(found.pid), owner: null }, async () => {
+      await signalProcess(found, 'SIGKILL');
+      await awaitGone(found, 1000);
     });
   }
 }
@@ -149,6 +180,18 @@ async function sweepNamespaces(sweep: Sweep): Promise<void> {
   }
 }
 
+/** Those whose VPC stands belong to it, and go with it. */
+async function sweepGateways(sweep: Sweep): Promise<void> {
+  const { site } = sweep;
+  for (const name of (await listFolder('/run/netns')).filter((one) => site.names.isGateway(one))) {
+    await site.locks.hold(`segment ${site.names.besideOf(name)}`, async () => {
+      if ((await readNamespace(name)) === 'absent') return;
+      const owner = await readGatewayOwner(site, name);
+      await sweep.take({ what: 'namespace', name, owner }, () => removeGatewayNamespace(site, name));
+    });
+  }
+}
+
 async function sweepTapsIn(sweep: Sweep, namespace: string): Promise<void> {
   const { links, names, options, locks } = sweep.site;
   const link = links.of(namespace);
@@ -178,6 +221,8 @@ async function sweepFiles(sweep: Sweep): Promise<void> {
       dropOwners(site, sha256, format, (one) => !sweep.knows(one)),
     );
   }
+  for (const { name, owner, remove } of await findIntakes(site))
+    await sweep.take({ what: 'file', name, owner }, remove);
   for (const folder of [site.folders.images, site.folders.volumes]) {
     for (const name of (await listFolder(folder)).filter((one) => one.startsWith('.'))) {
       const file = path.join(folder, name);
@@ -188,6 +233,6 @@ async function sweepFiles(sweep: Sweep): Promise<void> {
     }
   }
   sweep.kept += (await listFolder(site.folders.volumes)).filter(
-    (name) => !name.startsWith('.') && !name.endsWith('.owner'),
+    (name) => !name.startsWith('.') && !/\.(owner|floor)$/.test(name),
   ).length;
 }

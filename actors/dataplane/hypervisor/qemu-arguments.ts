@@ -3,10 +3,19 @@
  * own, never into a comma-separated list (docs/threats.md#t3). The format of every disk is explicit, so QEMU probes
  * nothing (docs/threats.md#t8). Called by qemu-start.ts and a test.
  */
-import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import path from 'node:path';
+import type { DiskSource, IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import { exportUser } from '../export/export-key.ts';
+import { seedSerial } from '../seed/seed-disk.ts';
 
 /** The machine type that both QEMU 7.2 and QEMU 10 know, so that a VM can move between hosts with either. */
 export const defaultMachineType = 'pc-q35-7.2';
+
+/**
+ * What every host of a cluster gives its guests, with KVM or without, so that a VM that moves finds the processor that
+ * it has left: x86-64-v2, and a source of entropy, without which a guest blocks at boot.
+ */
+export const baselineCpu = 'qemu64,+cx16,+lahf-lm,+popcnt,+ssse3,+sse4.1,+sse4.2,+rdrand,+rdseed';
 
 export interface IncarnationFiles {
   readonly pidFile: string;
@@ -14,8 +23,11 @@ export interface IncarnationFiles {
   readonly toolingSocket: string;
   /** Output of the serial console, appended to; the watch truncates it when it grows past its limit. */
   readonly console: string;
+  /** Takes input for the serial console. */
+  readonly consoleSocket: string;
   /** What QEMU has as its root folder once it has opened its files. */
   readonly emptyFolder: string;
+  readonly seed: string;
 }
 
 export interface IncarnationParts {
@@ -45,9 +57,8 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     spec.machineType ?? defaultMachineType,
     '-accel',
     parts.kvm ? 'kvm' : 'tcg',
-    // A guest without a source of entropy blocks at boot; the emulated CPU has rdrand and rdseed only on request.
     '-cpu',
-    parts.kvm ? 'host' : 'qemu64,+rdrand,+rdseed',
+    baselineCpu,
     '-smp',
     String(spec.cpus),
     '-m',
@@ -56,6 +67,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     '-S',
     '-action',
     'shutdown=pause',
+    ...(spec.incoming === undefined ? [] : ['-incoming', 'defer']),
     '-pidfile',
     files.pidFile,
     '-qmp',
@@ -63,7 +75,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     '-qmp',
     `unix:${files.toolingSocket},server=on,wait=off`,
     '-chardev',
-    `file,id=console,path=${files.console},append=on`,
+    `socket,id=console,path=${files.consoleSocket},server=on,wait=off,logfile=${files.console},logappend=on`,
     '-serial',
     'chardev:console',
     // elevateprivileges=deny would also deny QEMU's own change to its user. It gains nothing more: the filter sets
@@ -74,6 +86,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     `user=${parts.guestUid}:${parts.guestUid},chroot=${files.emptyFolder}`,
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
+    ...(spec.seed === undefined ? [] : seedArguments(files.seed)),
     ...(parts.boot === null
       ? []
       : ['-kernel', parts.boot.kernel, '-initrd', parts.boot.initrd, '-append', parts.boot.commandLine]),
@@ -96,10 +109,37 @@ function nicArguments(nic: IncarnationNic, index: number, parts: IncarnationPart
   ];
 }
 
+/** The folder of the key for an export on another host; QEMU reads it before its root is the empty folder. */
+export const keyFolder = (emptyFolder: string, index: number): string =>
+  path.join(path.dirname(emptyFolder), `key${index}`);
+
+/** The name of the socket in the empty folder that leads to an export on this host: its name without the boot id. */
+export const doorName = (source: DiskSource): string => source.export.split('.').slice(0, 2).join('.');
+
+/** The block device below the format: a file of this host, or an export (qemu-doors.ts). */
+function bytesArguments(disk: IncarnationDisk, index: number, { files, fileOf }: IncarnationParts): string[] {
+  const node = { 'node-name': `f${index}`, discard: 'unmap' };
+  const source = disk.source ?? null;
+  if (source === null) return ['-blockdev', JSON.stringify({ driver: 'file', ...node, filename: fileOf(disk) })];
+  // A daemon that is started again within this time is a pause of the guest, and no error.
+  const nbd = { driver: 'nbd', ...node, export: source.export, 'reconnect-delay': 30, 'open-timeout': 5 };
+  if (source.address === null) {
+    const server = { type: 'unix', path: path.join(files.emptyFolder, doorName(source)) };
+    return ['-blockdev', JSON.stringify({ ...nbd, server })];
+  }
+  const server = { type: 'inet', host: source.address.host, port: String(source.address.port) };
+  const key = { 'qom-type': 'tls-creds-psk', id: `key${index}`, endpoint: 'client', username: exportUser };
+  return [
+    '-object',
+    JSON.stringify({ ...key, dir: keyFolder(files.emptyFolder, index) }),
+    '-blockdev',
+    JSON.stringify({ ...nbd, server, 'tls-creds': key.id }),
+  ];
+}
+
 function diskArguments(disk: IncarnationDisk, index: number, parts: IncarnationParts): string[] {
   return [
-    '-blockdev',
-    JSON.stringify({ driver: 'file', 'node-name': `f${index}`, filename: parts.fileOf(disk), discard: 'unmap' }),
+    ...bytesArguments(disk, index, parts),
     '-blockdev',
     JSON.stringify({ driver: disk.format, 'node-name': `d${index}`, file: `f${index}`, discard: 'unmap' }),
     '-device',
@@ -113,5 +153,19 @@ function diskArguments(disk: IncarnationDisk, index: number, parts: IncarnationP
       rerror: 'stop',
       ...(parts.boot === null ? { bootindex: index } : {}),
     }),
+  ];
+}
+
+/**
+ * The seed disk comes last, so that no other disk of the guest gets another name; it is never booted from. A virtio
+ * disk, because kernels for clouds have no driver of a CD drive.
+ */
+function seedArguments(filename: string): string[] {
+  const file = { driver: 'file', filename, 'read-only': true };
+  return [
+    '-blockdev',
+    JSON.stringify({ driver: 'raw', 'node-name': 'seed', 'read-only': true, file }),
+    '-device',
+    JSON.stringify({ driver: 'virtio-blk-pci', id: 'seed0', drive: 'seed', serial: seedSerial }),
   ];
 }

@@ -75,11 +75,15 @@ async function renameIfThere(from: string, to: string): Promise<void> {
   }
 }
 
+/** The files of the latest run that this host knows. @param incarnation actor id */
+export async function latestRun(site: DataplaneSite, incarnation: string): Promise<IncarnationPaths | undefined> {
+  const runs = (await listRuns(site)).filter(({ owner }) => owner?.actor === incarnation);
+  return runs.sort((one, other) => (other.owner?.runEpoch ?? 0) - (one.owner?.runEpoch ?? 0))[0]?.paths;
+}
+
 /** @returns the end of the console of the latest run that this host knows; empty when there is none */
 export async function readConsole(site: DataplaneSite, incarnation: string): Promise<Buffer> {
-  const runs = (await listRuns(site)).filter(({ owner }) => owner?.actor === incarnation);
-  const [latest] = runs.sort((one, other) => (other.owner?.runEpoch ?? 0) - (one.owner?.runEpoch ?? 0));
-  const file = latest?.paths.console ?? keptConsole(site, incarnation);
+  const file = (await latestRun(site, incarnation))?.console ?? keptConsole(site, incarnation);
   const end = await readTail(file, consoleTailBytes);
   if (end.length === consoleTailBytes) return end;
   return Buffer.concat([await readTail(olderPart(file), consoleTailBytes - end.length), end]);

@@ -54,6 +54,8 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     pidFile: path.join(runFolder, 'pid'),
     agentSocket: path.join(runFolder, 'agent'),
     toolingSocket: path.join(runFolder, 'tooling'),
+    seed: path.join(runFolder, 'seed'),
+    consoleSocket: path.join(runFolder, 'console'),
     console: path.join(keptFolder, 'console'),
   };
 }
@@ -65,7 +67,7 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
       await chmod(folder, 0o700);
     }
     await mkdir(paths.emptyFolder, { recursive: true, mode: 0o555 });
-    for (const left of [paths.pidFile, paths.agentSocket, paths.toolingSocket, paths.endFile])
+    for (const left of [paths.pidFile, paths.agentSocket, paths.toolingSocket, paths.consoleSocket, paths.endFile])
       await rm(left, { force: true });
     await writeFile(paths.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
   } catch (error) {

@@ -53,9 +53,7 @@ export async function launchQemu(
   args: readonly string[],
   what: string,
 ): Promise<void> {
-  const { binary, libraryPath } = site.options.qemu;
-  const env = libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath };
-  const qemu = await startProgram({ program: binary, args, what, env });
+  const qemu = await startProgram({ program: site.options.qemu.binary, args, what });
   await joinOrEnd(paths, qemu);
   const patience = new AbortController();
   try {

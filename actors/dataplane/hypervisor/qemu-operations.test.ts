@@ -9,6 +9,7 @@ import {
   readFileSync,
   readdirSync,
   readlinkSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -117,6 +118,23 @@ function declare(): void {
     await next.close();
   });
 
+  test('a guest is paused, reset and resumed, each as often as it is asked, also by another dataplane', async () => {
+    const dp = await createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+    assert.is((await dp.resumeIncarnation(incarnation(), nextCall())).runStatus, 'running');
+    for (const _ of [1, 2]) assert.is((await dp.pauseIncarnation(incarnation(), nextCall())).runStatus, 'paused');
+    await dp.close();
+    const next = await createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
+    assert.is((await next.readIncarnation(incarnation(), nextCall())).runStatus, 'paused');
+    assert.is((await next.resetIncarnation(incarnation(), nextCall())).runStatus, 'prelaunch', 'it stands still');
+    assert.is((await next.pauseIncarnation(incarnation(), nextCall())).runStatus, 'prelaunch');
+    for (const _ of [1, 2]) assert.is((await next.resumeIncarnation(incarnation(), nextCall())).runStatus, 'running');
+    assert.is((await next.resetIncarnation(incarnation(), nextCall())).runStatus, 'running');
+    const unknown = incarnation(1, { owner: ownerOf('incarnation/acme/nobody@w1') });
+    for (const ask of [next.pauseIncarnation(unknown, nextCall()), next.resetIncarnation(unknown, nextCall())])
+      assert.is(await codeOf(ask), 'incarnation_missing');
+    await next.close();
+  });
+
   test('QEMU has a user of its own, no capability, an empty root, and only the descriptors of its VM', async () => {
     const dp = await createDataplane(testOptions(path.join(folder, 'node'), { qemu }));
     const other = incarnation(1, { owner: ownerOf('incarnation/acme/other@w1'), nics: [], disks: [] });
@@ -144,6 +162,33 @@ function declare(): void {
     assert.equal(files.map((file) => path.basename(file)).sort(), ['DATA.raw', 'console', 'pid']);
     assert.is((await dp.stopIncarnation({ incarnation: other, graceMs: 0 }, nextCall())).how, 'quit');
     assert.ok((await dp.cleanIncarnation(other, nextCall())).removed);
+    await dp.close();
+  });
+
+  test('a seed disk is read only and for root alone; it is made for each run and goes with it', async () => {
+    const dp = await createDataplane(
+      testOptions(path.join(folder, 'node'), { qemu, openSecret: (_, sealed) => `${sealed}: hunter2` }),
+    );
+    const seed = { instanceId: 'U1', hostname: 'seeded', userData: 'sealed', sshKeys: [], network: true };
+    const seeded = incarnation(1, { owner: ownerOf('incarnation/acme/seeded@w1'), nics: [], disks: [], seed });
+    for (const round of [1, 2]) {
+      const { pid } = await dp.startIncarnation(seeded, nextCall());
+      const link = readdirSync(`/proc/${pid}/fd`)
+        .map((fd) => `/proc/${pid}/fd/${fd}`)
+        .find((fd) => path.basename(readlinkSync(fd)) === 'seed');
+      assert.ok(link, 'QEMU has it open');
+      const file = readlinkSync(link ?? '');
+      const { mode, uid } = statSync(file);
+      assert.equal([mode & 0o777, uid], [0o600, 0], `run ${round}`);
+      const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${path.basename(link ?? '')}`, 'utf8'));
+      assert.is(Number.parseInt(flags?.[1] ?? '', 8) & 3, 0, 'opened for reading');
+      assert.match(readFileSync(file, 'latin1'), 'sealed: hunter2');
+      for (const name of ['cmdline', 'environ'])
+        assert.not.match(readFileSync(`/proc/${pid}/${name}`, 'utf8'), /hunter2|sealed/);
+      await dp.stopIncarnation({ incarnation: seeded, graceMs: 0 }, nextCall());
+      await dp.cleanIncarnation(seeded, nextCall());
+      assert.not.ok(existsSync(file), 'gone with its run');
+    }
     await dp.close();
   });
 

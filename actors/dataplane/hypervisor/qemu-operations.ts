@@ -4,14 +4,18 @@
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
+import type { Call } from '../contract/call-contract.ts';
 import type { IncarnationDataplane, IncarnationReading, IncarnationRef } from '../contract/incarnation-contract.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { runIsSent } from '../migration/migration-errors.ts';
+import { readRecord } from '../migration/migration-outgoing.ts';
 import { fencedChange } from '../network-operations.ts';
 import { checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType } from './qemu-arguments.ts';
 import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
 import { keepConsole, readConsole } from './qemu-console.ts';
+import type { ConsoleStreams } from './qemu-console-stream.ts';
 import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
@@ -19,22 +23,49 @@ import { awaitDisks, awaitStall } from './qemu-stall.ts';
 import { startQemu } from './qemu-start.ts';
 import { stopQemu } from './qemu-stop.ts';
 import { awaitEnd } from './qemu-watch.ts';
+import { sentAt, type QmpEvent } from './qmp-client.ts';
 
 const filtersSchema = z.array(z.object({ 'main-mac': z.string() }));
 
-export function incarnationOperations(site: DataplaneSite, sessions: IncarnationSessions): IncarnationDataplane {
+export function incarnationOperations(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  consoles: ConsoleStreams,
+): IncarnationDataplane {
   const change = fencedChange(site);
   const lockOf = (incarnation: IncarnationRef): string => `incarnation ${incarnationId(incarnation.owner)}`;
+  const tell = (
+    incarnation: IncarnationRef,
+    command: 'cont' | 'stop' | 'system_reset',
+    call: Call,
+    onEvent: (heard: QmpEvent) => void = () => {},
+  ) =>
+    change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
+      const paths = pathsOf(site, incarnation.owner);
+      if ((await findIncarnation(paths)) === null) throw incarnationMissing(incarnation.owner.actor);
+      // Its guest may run on another host by now.
+      if ((await readRecord(paths)) !== null) throw runIsSent(incarnation.owner.actor);
+      const client = await sessions.client(paths);
+      const forget = client.onEvent(onEvent);
+      try {
+        await client.execute(command);
+        return { runStatus: await sessions.status(paths) };
+      } finally {
+        forget();
+      }
+    });
   return {
     startIncarnation: (spec, call) =>
       change('incarnation', lockOf(spec), spec.owner, call, () => startQemu(site, sessions, spec, call.fence.era)),
-    resumeIncarnation: (incarnation, call) =>
-      change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
-        const paths = pathsOf(site, incarnation.owner);
-        if ((await findIncarnation(paths)) === null) throw incarnationMissing(incarnation.owner.actor);
-        await (await sessions.client(paths)).execute('cont');
-        return { runStatus: await sessions.status(paths) };
-      }),
+    resumeIncarnation: async (incarnation, call) => {
+      let resumedAt: number | null = null;
+      const { runStatus } = await tell(incarnation, 'cont', call, (heard) => {
+        if (heard.event === 'RESUME') resumedAt = sentAt(heard);
+      });
+      return { runStatus, resumedAt };
+    },
+    pauseIncarnation: (incarnation, call) => tell(incarnation, 'stop', call),
+    resetIncarnation: (incarnation, call) => tell(incarnation, 'system_reset', call),
     watchIncarnation: (incarnation, call) => {
       checkOwner(incarnation.owner);
       return awaitEnd(sessions, pathsOf(site, incarnation.owner), call.signal);
@@ -55,6 +86,7 @@ export function incarnationOperations(site: DataplaneSite, sessions: Incarnation
         stopQemu(site, sessions, stop, call),
       ),
     readConsole: (incarnation) => readConsole(site, incarnation),
+    openConsole: (incarnation) => consoles.open(incarnation),
     readIncarnation: (incarnation) => readQemu(site, sessions, incarnation),
     cleanIncarnation: (incarnation, call) =>
       change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {

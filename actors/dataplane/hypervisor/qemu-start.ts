@@ -15,12 +15,15 @@ import { blobPath } from '../image/copy-paths.ts';
 import { errnoOf } from '../kernel-errors.ts';
 import { ownerOfAlias } from '../owner-alias.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
+import { keepRecords } from '../metadata/metadata-records.ts';
 import { tapMissing } from '../tap/tap-errors.ts';
 import { requireDescriptors } from '../descriptor-reserve.ts';
+import { checkSeed, seedImage, writeSeed } from '../seed/seed-disk.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
 import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
 import { makeGroup } from './qemu-cgroup.ts';
+import { openDoors, removeKeys } from './qemu-doors.ts';
 import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
 import { listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
@@ -43,8 +46,16 @@ export async function startQemu(
   await requireDescriptors(`Starting ${spec.vm}`);
   await refuseOlderRuns(site, spec);
   await requireParts(site, spec);
+  const seed = spec.seed === undefined ? null : seedImage(spec, spec.seed, userDataOf(site, spec));
   await makeRunFolders(site, paths, spec.owner);
-  await launch(site, sessions, paths, spec);
+  if (seed !== null) await writeSeed(paths.seed, seed);
+  await keepRecords(paths.runFolder, spec, (nic) => tapOf(site, nic));
+  await openDoors(site, paths, spec);
+  try {
+    await launch(site, sessions, paths, spec);
+  } finally {
+    await removeKeys(paths, spec);
+  }
   const started = await findIncarnation(paths);
   if (started === null)
     throw new PhotonError(
@@ -78,12 +89,19 @@ function checkIncarnation(spec: IncarnationSpec): void {
     if (!/^[a-zA-Z0-9]{1,20}$/.test(disk.serial))
       throw new PhotonError('defeat', 'spec_invalid', `disks.${index}.serial must be 1 to 20 letters and digits.`);
   });
+  if (spec.seed !== undefined) checkSeed(spec.seed);
   if (spec.boot === null) return;
   checkDigest('boot.kernelSha256', spec.boot.kernelSha256);
   checkDigest('boot.initrdSha256', spec.boot.initrdSha256);
   if (!/^[\x20-\x7e]{0,2000}$/.test(spec.boot.commandLine)) {
     throw new PhotonError('defeat', 'spec_invalid', 'boot.commandLine must be at most 2000 printable characters.');
   }
+}
+
+/** @throws defeat by `openSecret` */
+function userDataOf({ options }: DataplaneSite, { seed, vm }: IncarnationSpec): string | null {
+  const sealed = seed?.userData ?? null;
+  return sealed === null ? null : options.openSecret(vm, sealed);
 }
 
 async function refuseOlderRuns(site: DataplaneSite, spec: IncarnationSpec): Promise<void> {
@@ -105,7 +123,7 @@ async function requireParts(site: DataplaneSite, spec: IncarnationSpec): Promise
     const owner = ownerOfAlias(site.options.cluster, tap?.ifalias);
     if (owner?.actor !== nic.binding || owner.uid !== nic.bindingUid) throw tapMissing(tapOf(site, nic), nic.port);
   }
-  for (const disk of spec.disks) {
+  for (const disk of spec.disks.filter(({ source = null }) => source === null)) {
     if (!(await exists(diskFile(site, disk)))) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
   }
   if (spec.boot === null) return;
@@ -136,7 +154,7 @@ async function launch(
 ): Promise<void> {
   const blob = (sha256: string, format: 'kernel' | 'initrd'): string => blobPath(site.folders.images, sha256, format);
   const kvm = await canUseKvm();
-  await makeGroup(paths.group, { cpus: spec.cpus, memoryMib: spec.memoryMib, disks: spec.disks.length, kvm });
+  await makeGroup(paths.group, { cpus: spec.cpus, memoryMib: spec.memoryMib, disks: spec.disks.length + 1, kvm });
   const args = incarnationArguments(spec, {
     name: paths.id,
     files: paths,

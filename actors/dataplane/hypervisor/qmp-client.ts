@@ -12,11 +12,19 @@ import { qmpClosed, qmpRefused, qmpTimeout } from './qemu-errors.ts';
 const greetingSchema = z.object({
   QMP: z.object({ version: z.object({ qemu: z.object({ major: z.number(), minor: z.number(), micro: z.number() }) }) }),
 });
-const eventSchema = z.object({ event: z.string(), data: z.record(z.string(), z.unknown()).default({}) });
+const eventSchema = z.object({
+  event: z.string(),
+  data: z.record(z.string(), z.unknown()).default({}),
+  timestamp: z.object({ seconds: z.number(), microseconds: z.number() }).optional(),
+});
 const errorSchema = z.object({ error: z.object({ class: z.string(), desc: z.string() }) });
 const returnSchema = z.object({ return: z.unknown() });
 
 export type QmpEvent = z.infer<typeof eventSchema>;
+
+/** Wall time at which QEMU sent it, ms since the epoch. */
+export const sentAt = ({ timestamp }: QmpEvent): number | null =>
+  timestamp === undefined ? null : timestamp.seconds * 1e3 + Math.round(timestamp.microseconds / 1e3);
 
 const lineLimit = 4 << 20;
 

@@ -1,16 +1,19 @@
 /**
- * Image copies of this host: imported from an allowed path or fetched from another host, named by their digest, shared
- * by owners. Called by storage-operations.ts. Promise (docs/threats.md#t6, #t7, #t11): a stored copy has the digest in
- * its name, and its header was inspected in the stored bytes, not in the source file, which could change meanwhile.
+ * Image copies of this host: imported from an allowed path, made of gathered bytes, or fetched from another host;
+ * named by their digest, shared by owners. Called by storage-operations.ts and copy-gathering.ts. Promise
+ * (docs/threats.md#t6, #t7, #t11): a stored copy has the digest in its name, and its header was inspected in the stored
+ * bytes, not in the source file, which could change meanwhile.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
 import type {
   CopyFetchSpec,
+  CopyGatherSpec,
   CopyImportSpec,
   CopyProof,
   ImageFormat,
@@ -19,9 +22,10 @@ import type {
 import type { ImageFile } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
-import { copySparse, createFile, requireSpace, writeSparse } from '../storage-files.ts';
+import { copySparse, createFile, requireSpace, syncFolder, writeSparse } from '../storage-files.ts';
 import { checkDigest, checkOwner } from '../wiring-checks.ts';
-import { addOwner } from './copy-owners.ts';
+import { removeIntake, type Intake } from './copy-intake.ts';
+import { addOwner, readOwners } from './copy-owners.ts';
 import { blobPath, imageFormats } from './copy-paths.ts';
 import { blobMissing, refuseImage } from './image-errors.ts';
 import { inspectHeader } from './image-header.ts';
@@ -43,20 +47,20 @@ function checkFormat(format: ImageFormat): void {
 
 export async function inspectFile(
   site: DataplaneSite,
-  { path, format, sha256: expected = null }: ImageFile,
+  { path: named, format, sha256: expected = null }: ImageFile,
   signal: AbortSignal,
 ): Promise<CopyProof> {
   checkFormat(format);
-  const source = await openBeneath(site.options, path);
+  const source = await openBeneath(site.options, named);
   return using(source, async () => {
-    const virtualSizeBytes = await inspectHeader(source, format, path);
+    const virtualSizeBytes = await inspectHeader(source, format, named);
     // qemu-img has no more rights than everybody: it looks at a private file when that is imported.
     const isPublic = ((await source.stat()).mode & constants.S_IROTH) !== 0;
-    if (format === 'qcow2' && isPublic) await requireUsable(source, path, signal);
+    if (format === 'qcow2' && isPublic) await requireUsable(source, named, signal);
     const digest = createHash('sha256');
     const sizeBytes = await readAll(source, signal, (chunk) => digest.update(chunk));
     const sha256 = digest.digest('hex');
-    requireDigest(path, sha256, expected);
+    requireDigest(named, sha256, expected);
     return { sha256, sizeBytes, virtualSizeBytes };
   });
 }
@@ -160,28 +164,71 @@ interface StoreRequest {
 
 /** Fills a new file, checks its digest and header, and only then gives it its final name. */
 async function store(site: DataplaneSite, request: StoreRequest, fill: Fill): Promise<CopyProof> {
-  const { owner, format, sha256: expected, shown, signal } = request;
+  const { format, sha256: expected, shown } = request;
   const digest = createHash('sha256');
   let proof: CopyProof | undefined;
   await createFile(blobPath(site.folders.images, expected ?? 'import', format), async (fresh, target) => {
     const sizeBytes = await fill(target, (chunk) => digest.update(chunk));
-    const sha256 = digest.digest('hex');
-    requireDigest(shown, sha256, expected);
     const written = await open(fresh, 'r');
-    const virtualSizeBytes = await using(written, async () => {
-      const bytes = await inspectHeader(written, format, shown);
-      await showToQemuImage(written);
-      if (format === 'qcow2') await requireUsable(written, shown, signal);
-      return bytes;
-    });
-    proof = { sha256, sizeBytes, virtualSizeBytes };
-    // The removal of an unfinished copy removes no file, because it does not know the digest.
-    signal.throwIfAborted();
-    // The owner is added before the rename: the sweep removes a blob without an owner.
-    await addOwner(site, sha256, format, owner);
-    return blobPath(site.folders.images, sha256, format);
+    const found = { sha256: digest.digest('hex'), sizeBytes };
+    proof = await using(written, () => accept(site, request, written, found));
+    return blobPath(site.folders.images, proof.sha256, format);
   });
   if (proof === undefined) throw new PhotonError('bug', 'copy_without_proof', `${shown} was stored without a proof.`);
+  return proof;
+}
+
+/** Judges bytes that are all there, and adds their owner. The caller gives the file its final name. */
+async function accept(
+  site: DataplaneSite,
+  { owner, format, sha256: expected, shown, signal }: StoreRequest,
+  written: FileHandle,
+  { sha256, sizeBytes }: Omit<CopyProof, 'virtualSizeBytes'>,
+): Promise<CopyProof> {
+  requireDigest(shown, sha256, expected);
+  const virtualSizeBytes = await inspectHeader(written, format, shown);
+  await showToQemuImage(written);
+  if (format === 'qcow2') await requireUsable(written, shown, signal);
+  // The removal of an unfinished copy removes no file, because it does not know the digest.
+  signal.throwIfAborted();
+  // The owner is added before the rename: the sweep removes a blob without an owner.
+  await addOwner(site, sha256, format, owner);
+  return { sha256, sizeBytes, virtualSizeBytes };
+}
+
+/** Makes gathered bytes a copy. @throws fault `gathered_missing`; defeat ImageRefusal */
+export async function storeIntake(
+  site: DataplaneSite,
+  { owner, format, sha256 }: CopyGatherSpec,
+  intake: Intake,
+  signal: AbortSignal,
+): Promise<CopyProof> {
+  if (!intake.isWhole) {
+    // It may have become a copy before, without an answer.
+    const owners = await readOwners(site, sha256, format);
+    const present = owners.some(({ actor, uid }) => actor === owner.actor && uid === owner.uid)
+      ? await readCopy(site, sha256, format)
+      : null;
+    if (present === null)
+      throw new PhotonError('fault', 'gathered_missing', `The bytes of ${owner.actor} are not all there; ask again.`);
+    await removeIntake(site, owner);
+    return present;
+  }
+  // It also makes the folder.
+  await requireSpace(site.folders.images, 0);
+  const digest = createHash('sha256');
+  const sizeBytes = await readAll(intake.file, signal, (chunk) => digest.update(chunk));
+  const request = { owner, format, sha256, shown: 'the image', signal };
+  const proof = await accept(site, request, intake.file, { sha256: digest.digest('hex'), sizeBytes });
+  const blob = blobPath(site.folders.images, proof.sha256, format);
+  try {
+    await intake.file.sync();
+    await rename(intake.path, blob);
+    await syncFolder(path.dirname(blob));
+  } catch (error) {
+    throw fileError(`storing ${owner.actor}`, error);
+  }
+  await removeIntake(site, owner);
   return proof;
 }
 

@@ -7,8 +7,17 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { ImageFormat } from '@photoncloud/machines/values/wiring';
 import { refuseImage } from './image-errors.ts';
+import {
+  diskFormatOf,
+  footerBytes,
+  footerFormatOf,
+  headBytes,
+  isImageFormat,
+  isInitrd,
+  secondFormatOf,
+} from './image-signatures.ts';
+import { partitionTrouble } from './partition-table.ts';
 
-const headBytes = 65536;
 const sizeLimitBytes = 16 * 2 ** 40;
 const l1LimitBytes = 32 << 20;
 const dataFileBit = 1n << 2n;
@@ -20,42 +29,6 @@ const snapshotLimit = 65_536;
 const snapshotHeaderBytes = 40n;
 const dataFileExtension = 0x44415441;
 
-interface Signature {
-  readonly format: string;
-  readonly offset: number;
-  readonly bytes: Buffer;
-}
-const signature = (format: string, offset: number, bytes: string | readonly number[]): Signature => ({
-  format,
-  offset,
-  bytes: typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes),
-});
-
-/** Disk formats whose header a guest could write into a raw disk, or whose owner could declare them as raw. */
-const diskSignatures: readonly Signature[] = [
-  signature('qcow2', 0, 'QFI\xfb'),
-  signature('vmdk', 0, 'KDMV'),
-  signature('vmdk', 0, 'COWD'),
-  signature('vmdk', 0, '# Disk DescriptorFile'),
-  signature('vhdx', 0, 'vhdxfile'),
-  signature('vhd', 0, 'conectix'),
-  signature('vdi', 0x40, [0x7f, 0x10, 0xda, 0xbe]),
-  signature('qed', 0, 'QED\0'),
-  signature('parallels', 0, 'WithoutFreeSpace'),
-  signature('parallels', 0, 'WithouFreSpacExt'),
-];
-const initrdSignatures: readonly Signature[] = [
-  signature('cpio', 0, '070701'),
-  signature('cpio', 0, '070702'),
-  signature('gzip', 0, [0x1f, 0x8b]),
-  signature('zstd', 0, [0x28, 0xb5, 0x2f, 0xfd]),
-  signature('xz', 0, [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
-  signature('lz4', 0, [0x02, 0x21, 0x4c, 0x18]),
-  signature('bzip2', 0, 'BZh'),
-];
-const found = (head: Buffer, list: readonly Signature[]): string | undefined =>
-  list.find(({ offset, bytes }) => head.subarray(offset, offset + bytes.length).equals(bytes))?.format;
-
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);
   return buffer.subarray(0, bytesRead);
@@ -63,41 +36,49 @@ async function readAt(file: FileHandle, position: number, length: number): Promi
 
 /**
  * @param shown the file's name in errors
+ * @param size bytes of the whole file, when only its begin is there yet
  * @returns the size in bytes that a guest would see
  * @throws defeat ImageRefusal
  */
-export async function inspectHeader(file: FileHandle, format: ImageFormat, shown: string): Promise<number> {
-  const { size } = await file.stat();
-  if (size === 0) throw refuseImage('image_empty', `${shown} has no content`);
+export async function inspectHeader(
+  file: FileHandle,
+  format: ImageFormat,
+  shown: string,
+  size?: number,
+): Promise<number> {
+  const fileSize = size ?? (await file.stat()).size;
+  if (fileSize === 0) throw refuseImage('image_empty', `${shown} has no content`);
   const head = await readAt(file, 0, headBytes);
-  const mismatch = (really: string): Error =>
-    refuseImage('format_lies', `${shown} is declared ${format} but is ${really}`);
+  const really =
+    diskFormatOf(head) ?? footerFormatOf(await readAt(file, Math.max(0, fileSize - footerBytes), footerBytes));
+  if (really !== undefined && !isImageFormat(really)) throw refuseImage('format_unsupported', `${shown} is ${really}`);
+  const requireIs = (is: boolean, other: string): void => {
+    if (!is) throw refuseImage('format_lies', `${shown} is declared ${format} but is ${really ?? other}`);
+  };
   switch (format) {
     case 'raw': {
-      const disk =
-        found(head, diskSignatures) ??
-        found(await readAt(file, Math.max(0, size - 512), 512), [signature('vhd', 0, 'conectix')]);
-      if (disk !== undefined) throw mismatch(disk);
-      return size;
+      requireIs(really === undefined, '');
+      const trouble = partitionTrouble(head, fileSize);
+      if (trouble !== undefined) throw refuseImage('partition_table', `${shown} is damaged: ${trouble}`);
+      return fileSize;
     }
     case 'qcow2': {
-      const disk = found(head, diskSignatures);
-      if (disk !== 'qcow2') throw mismatch(disk ?? 'something else');
-      return inspectQcow2(head, size, shown);
+      requireIs(really === 'qcow2', 'something else');
+      const second = secondFormatOf(head);
+      if (second !== undefined) throw refuseImage('format_ambiguous', `${shown} is qcow2 and ${second} at once`);
+      return inspectQcow2(head, fileSize, shown);
     }
     case 'kernel':
-      if (
-        head.length < 0x206 ||
-        head.readUInt16LE(0x1fe) !== 0xaa55 ||
-        head.toString('latin1', 0x202, 0x206) !== 'HdrS'
-      )
-        throw mismatch('no bzImage');
-      return size;
+      requireIs(isKernel(head), 'no bzImage');
+      return fileSize;
     case 'initrd':
-      if (found(head, initrdSignatures) === undefined) throw mismatch('neither cpio nor a compressed one');
-      return size;
+      requireIs(isInitrd(head), 'neither cpio nor a compressed one');
+      return fileSize;
   }
 }
+
+const isKernel = (head: Buffer): boolean =>
+  head.length >= 0x206 && head.readUInt16LE(0x1fe) === 0xaa55 && head.toString('latin1', 0x202, 0x206) === 'HdrS';
 
 /**
  * Layout and bounds: QEMU's docs/interop/qcow2.txt and block/qcow2.c; all numbers are big-endian. What QEMU would

@@ -1,6 +1,6 @@
 /** The rights of qemu-img: what it can open, and as whom it runs. Without root there is no right to take away. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'uvu';
@@ -24,6 +24,15 @@ function readStatus(pid: number): string {
 }
 
 test.after(remove);
+
+/** Its network namespace; empty when the process has ended. */
+function readNetwork(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return '';
+  }
+}
 
 testAsRoot(
   'qemu-img opens no file of root but the one that was shown to it, and writes no other than it was given',
@@ -49,7 +58,7 @@ testAsRoot(
 );
 
 testAsRoot(
-  'two qemu-img that run at once have two users without rights; the volumes that they made are root’s',
+  'two qemu-img that run at once have two users without rights and no network; the volumes that they made are root’s',
   async () => {
     const dp = await createDataplane(testOptions(node, { allowedRoots: [folder] }));
     const random = path.join(folder, 'random.raw');
@@ -59,6 +68,7 @@ testAsRoot(
     const image = { sha256, format: 'raw' as const };
     const isQemuImage = (words: readonly string[]): boolean => words[0] === 'qemu-img' && words.includes(targetFile);
     const uids = new Set<string>();
+    const networks = new Set<string>();
     const seen: string[] = [];
     // Two at once, again and again until both were seen while they ran.
     for (let round = 0; uids.size < 2; round += 1) {
@@ -78,6 +88,7 @@ testAsRoot(
           const status = readStatus(pid);
           if (status === '') continue;
           seen.push(status);
+          networks.add(readNetwork(pid));
           uids.add(/^Uid:\t(\d+)/m.exec(status)?.[1] ?? '');
         }
       }
@@ -88,6 +99,8 @@ testAsRoot(
         await dp.removeReplica(spec, nextCall());
       }
     }
+    networks.delete('');
+    assert.ok(networks.size > 0 && !networks.has(readNetwork(process.pid)), 'qemu-img has a network');
     for (const status of seen) {
       const field = (name: string): string => new RegExp(`^${name}:[\\t ]*(.*)$`, 'm').exec(status)?.[1]?.trim() ?? '';
       const [uid = ''] = field('Uid').split('\t');

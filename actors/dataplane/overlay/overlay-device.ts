@@ -6,9 +6,10 @@
 import type { HostFacts, OwnerToken, RouteSpec } from '@photoncloud/machines/values/wiring';
 import { command, joined } from '../kernel-command.ts';
 import type { Command } from '../kernel-command.ts';
-import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
+import type { KernelLink, KernelRoute, NamespaceLink } from '../namespace-link.ts';
 import { overlayAddress, overlayIndex, overlayMac, vxlanName } from '../kernel-names.ts';
 import { aliasOf } from '../owner-alias.ts';
+import { isAddress } from '../wiring-checks.ts';
 import { overlayErrors } from './overlay-errors.ts';
 
 const vxlanListenPort = 4789;
@@ -121,17 +122,20 @@ export async function setPeers(
 /** Inverse of overlayMac; NaN for another one. */
 const indexOfMac = (mac: string): number => Number.parseInt(/^02:00:5f:00:00:([0-9a-f]{2})$/.exec(mac)?.[1] ?? '', 16);
 
-const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
+export const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
   command`route replace ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
 const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
   command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
 
+/** Others lead over the overlay, too: static routes and the way out, which have protocol numbers of their own. */
+const isOfPort = ({ dst, protocol = 'boot' }: KernelRoute): boolean => protocol === 'boot' && isAddress(dst);
+
 /** Remote routes in the kernel: address -> host index. */
 export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string, number>> {
   const routes = new Map<string, number>();
-  for (const { dst, gateway } of await link.routesOf(vxlanName)) {
-    const index = overlayIndex(gateway ?? '');
-    if (index !== undefined) routes.set(dst.replace('/32', ''), index);
+  for (const route of await link.routesOf(vxlanName)) {
+    const index = overlayIndex(route.gateway ?? '');
+    if (index !== undefined && isOfPort(route)) routes.set(route.dst, index);
   }
   return routes;
 }

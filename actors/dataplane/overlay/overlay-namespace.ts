@@ -64,7 +64,7 @@ export async function markNamespace(link: NamespaceLink, cluster: string, owner:
   ]);
 }
 
-async function setSysctls(namespace: string, settings: readonly string[]): Promise<void> {
+export async function setSysctls(namespace: string, settings: readonly string[]): Promise<void> {
   await runProgram({
     program: 'nsenter',
     args: [`--net=${namespacePath(namespace)}`, 'sysctl', '-q', '-w', ...settings],

@@ -11,6 +11,7 @@ import { ensureSkeleton, readGeneration, readSkeleton } from '../firewall/firewa
 import { overlayAddress, vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { startsWithoutFlows, toldPolicy } from '../security-group/group-policy.ts';
+import { isNewNamespace } from '../segment/new-namespaces.ts';
 import { overlayOutdated } from '../segment/segment-errors.ts';
 import { linkInto, settledOf } from '../segment/segment-section.ts';
 import type { SegmentPlace, SegmentSection } from '../segment/segment-section.ts';
@@ -42,20 +43,20 @@ export const overlaySection: SegmentSection = {
     const isNew = await ensureNamespace(namespace);
     if (isNew) await site.links.forget(namespace);
     const link = site.links.of(namespace);
-    if (isNew) startsWithoutFlows(link);
+    if (isNew) {
+      isNewNamespace(link);
+      startsWithoutFlows(link);
+      link.start();
+    }
     await markNamespace(link, cluster, segment.owner);
     const settled = settledOf(link);
     if ((await ensureSkeleton(link)) === 'older') toldPolicy(link).inherited = true;
-    if (!settled.sysctls) await setNamespaceSysctls(namespace);
+    const senders = peers.map(({ underlay }) => underlay);
+    await Promise.all([
+      settled.sysctls ? undefined : setNamespaceSysctls(namespace),
+      site.locks.hold(underlayLock, () => ensureUnderlayPeers(underlayOf(site), namespace, vni, senders)),
+    ]);
     settled.sysctls = true;
-    await site.locks.hold(underlayLock, () =>
-      ensureUnderlayPeers(
-        underlayOf(site),
-        namespace,
-        vni,
-        peers.map(({ underlay }) => underlay),
-      ),
-    );
     await ensureOverlay(site.links.host, link, cluster, { owner: segment.owner, vpc: segment.vpc, vni, mtu, self });
     await setPeers(link, segment.vpc, peers, () => true);
   },

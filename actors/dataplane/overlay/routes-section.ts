@@ -2,11 +2,13 @@
  * Section `routes`: addresses of ports that other hosts hold, a /32 route each. Key: the address.
  * A list of all of them never displaces the route of a port that is wired here: its own wiring is newer than any list.
  * An increment does (it is how a moved port leaves this host), and takes away only the very route that it names.
+ * The routes of a port that only stands by here lead to the host that has it, as those of any other port.
  */
 import type { RouteSpec } from '@photoncloud/machines/values/wiring';
-import { readDhcpHosts } from '../dhcp/dhcp-hosts.ts';
+import { readHoldings } from '../dhcp/dhcp-hosts.ts';
 import { overlayIndex } from '../kernel-names.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
+import { followNextHops } from '../router/static-routes.ts';
 import { linkInto, type SectionPlace, type SegmentSection } from '../segment/segment-section.ts';
 import { routesIn } from '../wiring-checks.ts';
 import { changeRoutes, ensureRoutes, readRemoteRoutes } from './overlay-device.ts';
@@ -15,7 +17,9 @@ import { changeRoutes, ensureRoutes, readRemoteRoutes } from './overlay-device.t
 const fewRoutes = 16;
 
 const localIn = async ({ site, namespace }: SectionPlace): Promise<ReadonlySet<string>> =>
-  new Set((await readDhcpHosts(site.folders.dhcp, namespace)).keys());
+  new Set(
+    (await readHoldings(site.folders.dhcp, namespace)).filter(({ standby }) => !standby).map(({ address }) => address),
+  );
 
 /** Address -> index of the host it leads to, of these routes. */
 async function routesNow(link: NamespaceLink, routes: readonly RouteSpec[]): Promise<ReadonlyMap<string, number>> {
@@ -34,7 +38,11 @@ export const routesSection: SegmentSection = {
   after: ['overlay'],
   check: (elements) => void routesIn(elements),
 
-  ensure: async (place, elements) => ensureRoutes(await linkInto(place), routesIn(elements), await localIn(place)),
+  ensure: async (place, elements) => {
+    const link = await linkInto(place);
+    await ensureRoutes(link, routesIn(elements), await localIn(place));
+    await followNextHops(link);
+  },
 
   change: async (place, { put, removed }) => {
     const link = await linkInto(place);
@@ -42,6 +50,7 @@ export const routesSection: SegmentSection = {
     const actual = gone.length === 0 ? new Map<string, number>() : await routesNow(link, gone);
     const stale = gone.filter(({ address, host }) => actual.get(address) === host);
     await changeRoutes(link, place.segment.vpc, routesIn(put), stale);
+    await followNextHops(link);
   },
 
   read: async (place, wanted, unwanted) => {

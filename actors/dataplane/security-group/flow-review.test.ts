@@ -9,8 +9,10 @@ import * as assert from 'uvu/assert';
 import type { GroupRule, OpeningPacket } from '@photoncloud/machines/values/group-rules';
 import { inOwnNamespaces, makeTestFolder, nextCall, segmentAsk, testOptions } from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
+import { NamespaceLink } from '../namespace-link.ts';
 import { tcpFlags } from '../packets-for-tests.ts';
 import { deletionsOf } from './flow-review.ts';
+import { flowOf, receiverPattern } from './flow-table.ts';
 import { addressOf, groupId, GroupVpc, rule, setId, type Sample } from './groups-for-tests.ts';
 
 const [client, web, other] = [11, 12, 13];
@@ -90,6 +92,29 @@ test('few revoked flows are named one by one, many by patterns that fit no other
   assert.equal(deletionsOf([...toOne, kept], toOne), [' -s 10.0.0.1']);
 });
 
+test('a flow that was led to a backend is named by where it was sent and by who answers', () => {
+  const led = flowOf(
+    'tcp      6 431999 ESTABLISHED src=10.0.0.1 dst=10.0.0.200 sport=40000 dport=80 ' +
+      'src=10.0.1.2 dst=10.0.0.1 sport=8080 dport=40000 [ASSURED] mark=0 use=1',
+  );
+  const service = { address: '10.0.0.200', port: 80 };
+  const backend = { source: '10.0.0.1', destination: '10.0.1.2', protocol: 6, destinationPort: 8080 };
+  assert.equal(led, { ...backend, service });
+  assert.is(receiverPattern(led as OpeningPacket), ' -d 10.0.0.200 -r 10.0.1.2 -p 6 --dport 80 --reply-port-src 8080');
+  // To itself it is answered at its gateway; one that nobody answered yet is led, too.
+  const itself = flowOf(
+    'udp      17 29 src=10.0.1.2 dst=10.0.0.200 sport=5 dport=80 [UNREPLIED] ' +
+      'src=10.0.1.2 dst=10.0.0.254 sport=8080 dport=1024 mark=0 use=1',
+  );
+  assert.equal(itself, { ...backend, protocol: 17, source: '10.0.1.2', service });
+  const plain = flowOf(
+    'icmp     1 29 src=10.0.0.1 dst=10.0.1.2 type=8 code=0 id=7 ' +
+      'src=10.0.1.2 dst=10.0.0.1 type=0 code=0 id=7 mark=0 use=1',
+  );
+  assert.equal(plain, { source: '10.0.0.1', destination: '10.0.1.2', protocol: 1, icmp: { type: 8, code: 0 } });
+  assert.is(flowOf('conntrack v1.4.7 (conntrack-tools): 3 flow entries have been shown.'), undefined);
+});
+
 inOwnNamespaces(import.meta.filename, () => {
   const { folder, remove } = makeTestFolder();
   const first = createDataplane(testOptions(folder));
@@ -164,6 +189,21 @@ inOwnNamespaces(import.meta.filename, () => {
     assert.equal([await goesOn(one), await goesOn(two)], [false, true]);
     await vpc.wire(web);
     assert.not.ok(await goesOn(two));
+  });
+
+  test('the kernel says how many flows a namespace has, without a look at each', async () => {
+    await restored();
+    const link = new NamespaceLink(vpc.namespace);
+    const counted = async (): Promise<number> => Number((await vpc.inside('conntrack', '-C')).trim());
+    try {
+      await tcp(client);
+      assert.is(await link.trackedFlows(), await counted());
+      assert.ok((await counted()) > 0);
+      await vpc.inside('conntrack', '-F');
+      assert.is(await link.trackedFlows(), 0);
+    } finally {
+      await link.close();
+    }
   });
 
   test('flows of the namespace itself are not judged', async () => {

@@ -8,45 +8,34 @@
  * The ports and their groups are read from the kernel; rules, members and sets are what this host was told
  * (group-policy.ts). Until all of it was told, a review waits: it is made with the last section that comes.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import path from 'node:path';
-import { admits, type OpeningPacket } from '@photoncloud/machines/values/group-rules';
-import type { DataplaneSite } from '../dataplane-site.ts';
+import { admits, type GroupRule, type OpeningPacket } from '@photoncloud/machines/values/group-rules';
 import { readChain, readMap } from '../firewall/firewall-changes.ts';
-import { fileError } from '../kernel-errors.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { ObjectLocks } from '../object-locks.ts';
-import { runProgram } from '../program.ts';
+import { endFlows, flowPattern, flowPatterns, listFlows, type FlowPlace } from './flow-table.ts';
 import { chainsIn, directions, groupChain, portMap, type Direction } from './group-chains.ts';
-import { toldPolicy } from './group-policy.ts';
-
-/** A table of a quarter of a million flows, the most that a kernel keeps by default, has about half of it. */
-const outputCapBytes = 128 << 20;
+import { toldPolicy, type ToldPolicy } from './group-policy.ts';
 
 const reviews = new ObjectLocks();
 
-interface FlowPlace {
-  readonly site: DataplaneSite;
-  readonly namespace: string;
-}
-
 /** @param takesAway something is no longer admitted; without it only a review that was owed is made */
-export async function reviewFlows({ site, namespace }: FlowPlace, takesAway: boolean): Promise<void> {
-  const link = site.links.of(namespace);
+export async function reviewFlows(place: FlowPlace, takesAway: boolean): Promise<void> {
+  const { namespace } = place;
+  const link = place.site.links.of(namespace);
   const policy = toldPolicy(link);
   policy.unreviewed ||= takesAway;
   await reviews.hold(namespace, async () => {
     const { rules, members, addressSets } = policy;
     if (!policy.unreviewed || rules === undefined || members === undefined || addressSets === undefined) return;
+    // A VPC of an older release tells nothing of service IPs, and has no rules that name one.
+    if (policy.serviceIps === undefined && namesService(rules)) return;
     // Before the table is read: what is taken away from now on is another review.
     policy.unreviewed = false;
     try {
-      const judged = { rules, members, addressSets };
-      const [ports, own, flows] = await Promise.all([
-        readPorts(link, [...rules.keys()]),
-        link.localAddresses(),
-        listFlows(namespace),
-      ]);
+      const judged = { rules, members, addressSets, serviceIps: addressesOf(policy) };
+      const flows = await listFlows(place);
+      if (flows.length === 0) return;
+      const [ports, own] = await Promise.all([readPorts(link, [...rules.keys()]), link.localAddresses()]);
       const itself = new Set(own);
       const revoked = flows.filter((flow) => {
         if (itself.has(flow.source) || itself.has(flow.destination) || betweenHosts.test(flow.source)) return false;
@@ -56,13 +45,20 @@ export async function reviewFlows({ site, namespace }: FlowPlace, takesAway: boo
           (receiver !== undefined && !admits(judged, receiver, 'ingress', flow))
         );
       });
-      await endFlows(site, namespace, deletionsOf(flows, revoked));
+      const what = `ending flows of ${namespace} that its security groups no longer admit`;
+      await endFlows(place, 'groups', what, deletionsOf(flows, revoked));
     } catch (error) {
       policy.unreviewed = true;
       throw error;
     }
   });
 }
+
+const namesService = (rules: ReadonlyMap<string, readonly GroupRule[]>): boolean =>
+  [...rules.values()].flat().some(({ remote }) => remote !== null && 'serviceIp' in remote);
+
+const addressesOf = ({ serviceIps }: ToldPolicy): ReadonlyMap<string, string> =>
+  new Map([...(serviceIps ?? [])].map(([id, { address }]) => [id, address]));
 
 const betweenHosts = /^169\.254\.64\./;
 
@@ -88,49 +84,6 @@ async function readPorts(link: NamespaceLink, known: readonly string[]): Promise
   return { ingress: ingress ?? new Map(), egress: egress ?? new Map() };
 }
 
-/** Of `conntrack -L`: protocol number first, then the opening packet's addresses and ports, or type and code. */
-function flowOf(line: string): OpeningPacket | undefined {
-  const head = /^\S+\s+(\d+) .*?src=(\S+) dst=(\S+)(?: sport=\d+ dport=(\d+))?(?: type=(\d+) code=(\d+))?/.exec(line);
-  if (head === null) return undefined;
-  const [, protocol, source = '', destination = '', port, type, code] = head;
-  return {
-    source,
-    destination,
-    protocol: Number(protocol),
-    ...(port === undefined ? {} : { destinationPort: Number(port) }),
-    ...(type === undefined ? {} : { icmp: { type: Number(type), code: Number(code) } }),
-  };
-}
-
-async function listFlows(namespace: string): Promise<readonly OpeningPacket[]> {
-  const { stdout } = await runProgram({
-    program: 'nsenter',
-    args: [`--net=/run/netns/${namespace}`, 'conntrack', '-L', '-f', 'ipv4'],
-    what: `reading the flows of ${namespace}`,
-    outputCapBytes,
-  });
-  return stdout.split('\n').flatMap((line) => flowOf(line) ?? []);
-}
-
-type Pattern = (flow: OpeningPacket) => string;
-
-const ends: Readonly<Record<'from' | 'to' | 'service', Pattern>> = {
-  from: ({ source }) => ` -s ${source}`,
-  to: ({ destination }) => ` -d ${destination}`,
-  service: ({ protocol, destinationPort, icmp }) =>
-    ` -p ${protocol}${destinationPort === undefined ? '' : ` --dport ${destinationPort}`}` +
-    (icmp === undefined ? '' : ` --icmp-type ${icmp.type} --icmp-code ${icmp.code}`),
-};
-/** Rules judge all of these alike: only the source port differs. */
-const exact: Pattern = (flow) => ends.from(flow) + ends.to(flow) + ends.service(flow);
-const patterns: readonly Pattern[] = [
-  ends.from,
-  ends.to,
-  (flow) => ends.to(flow) + ends.service(flow),
-  (flow) => ends.from(flow) + ends.service(flow),
-  (flow) => ends.from(flow) + ends.to(flow),
-  exact,
-];
 /** Each deletion looks through the whole table. */
 const exactAtMost = 64;
 
@@ -139,47 +92,17 @@ const exactAtMost = 64;
  * many of them and no other flow of the table.
  */
 export function deletionsOf(flows: readonly OpeningPacket[], revoked: readonly OpeningPacket[]): readonly string[] {
-  const narrow = new Set(revoked.map(exact));
+  const narrow = new Set(revoked.map(flowPattern));
   if (narrow.size <= exactAtMost) return [...narrow];
   const gone = new Set(revoked);
-  const kept = new Set(flows.filter((flow) => !gone.has(flow)).flatMap((flow) => patterns.map((one) => one(flow))));
+  const kept = new Set(flows.filter((flow) => !gone.has(flow)).flatMap((flow) => flowPatterns.map((one) => one(flow))));
   const fits = new Map<string, number>();
-  for (const text of revoked.flatMap((flow) => patterns.map((one) => one(flow))))
+  for (const text of revoked.flatMap((flow) => flowPatterns.map((one) => one(flow))))
     if (!kept.has(text)) fits.set(text, (fits.get(text) ?? 0) + 1);
   const best = (flow: OpeningPacket): string =>
-    patterns
+    flowPatterns
       .map((one) => one(flow))
       .filter((text) => fits.has(text))
-      .reduce((most, text) => ((fits.get(text) ?? 0) > (fits.get(most) ?? 0) ? text : most), exact(flow));
+      .reduce((most, text) => ((fits.get(text) ?? 0) > (fits.get(most) ?? 0) ? text : most), flowPattern(flow));
   return [...new Set(revoked.map(best))];
-}
-
-const flowFile = (site: DataplaneSite, namespace: string): string => path.join(site.folders.run, `${namespace}.flows`);
-
-/** What a worker that died in a review has left. */
-export const forgetReview = ({ site, namespace }: FlowPlace): Promise<void> =>
-  rm(flowFile(site, namespace), { force: true });
-
-/** The list is a file: conntrack opens its standard input by name, which a socket does not allow. */
-async function endFlows(site: DataplaneSite, namespace: string, deletions: readonly string[]): Promise<void> {
-  if (deletions.length === 0) return;
-  const file = flowFile(site, namespace);
-  const what = `ending flows of ${namespace} that its security groups no longer admit`;
-  try {
-    await mkdir(site.folders.run, { recursive: true });
-    await writeFile(file, deletions.map((one) => `-D -f ipv4${one}\n`).join(''));
-    await runProgram({
-      program: 'nsenter',
-      args: [`--net=/run/netns/${namespace}`, 'conntrack', '-R', file],
-      what,
-      timeoutMs: 60_000,
-      outputCapBytes,
-      // 1: there was none any more.
-      acceptedCodes: [1],
-    });
-  } catch (error) {
-    throw fileError(what, error);
-  } finally {
-    await rm(file, { force: true });
-  }
 }

@@ -32,12 +32,16 @@ export const memberSet = (id: string): string => `gm_${hashOf(id)}`;
 export const isMemberSet = (name: string): boolean => name.startsWith('gm_');
 export const addressSetName = (id: string): string => `as_${hashOf(id)}`;
 export const isAddressSet = (name: string): boolean => name.startsWith('as_');
+/** The address of a service IP. */
+export const serviceSet = (id: string): string => `si_${hashOf(id)}`;
+export const isServiceSet = (name: string): boolean => name.startsWith('si_');
 /** Address of a port of this host -> the chain of its combination. */
 export const portMap = (direction: Direction): string => `${direction}_ports`;
 
 const setTypes: readonly (readonly [(name: string) => boolean, string])[] = [
   [isMemberSet, 'type ipv4_addr;'],
   [isAddressSet, 'type ipv4_addr; flags interval;'],
+  [isServiceSet, 'type ipv4_addr;'],
 ];
 
 /** Makes an empty set of addresses, and changes none that stands. */
@@ -62,15 +66,20 @@ function remoteText(direction: Direction, remote: Remote): string {
   if (remote === null) return '';
   if ('group' in remote) return `${field} @${memberSet(remote.group)} `;
   if ('addressSet' in remote) return `${field} @${addressSetName(remote.addressSet)} `;
+  // Egress is filtered after the flow was led to a backend.
+  if ('serviceIp' in remote) return `ct original ip daddr @${serviceSet(remote.serviceIp)} `;
   // It matches every packet: the ports of a VPC speak IPv4 alone.
   return remote.cidr === '0.0.0.0/0' ? '' : `${field} ${printedCidr(remote.cidr)} `;
 }
 
-function protocolText({ protocol, ports, icmp }: GroupRule): string {
+function protocolText({ protocol, ports, icmp, remote }: GroupRule): string {
   if (protocol === 'any') return '';
   if (ports !== null) {
     const { from, to } = ports;
-    return `${protocol} dport ${from === to ? from : `${from}-${to}`} `;
+    const range = from === to ? from : `${from}-${to}`;
+    return remote !== null && 'serviceIp' in remote && typeof protocol === 'string' && protocol !== 'icmp'
+      ? `meta l4proto ${protocolNumbers[protocol]} ct original proto-dst ${range} `
+      : `${protocol} dport ${range} `;
   }
   if (icmp !== null) return `icmp type ${icmp.type} ${icmp.code === null ? '' : `icmp code ${icmp.code} `}`;
   return `meta l4proto ${typeof protocol === 'number' ? protocol : protocolNumbers[protocol]} `;

@@ -103,6 +103,10 @@ export const groupMembersSection: SegmentSection = {
   after: ['overlay'],
   check: (elements) => void membersIn(elements),
 
+  startsEmpty: (_, link) => {
+    toldPolicy(link).members = new Map();
+  },
+
   ensure: async (place, elements) => {
     const link = await linkInto(place);
     const members = membersIn(elements);

@@ -4,7 +4,7 @@
  */
 import * as assert from 'uvu/assert';
 import type { GroupRule } from '@photoncloud/machines/values/group-rules';
-import type { Elements, TapProof } from '@photoncloud/machines/values/wiring';
+import type { Elements, TapProof, TapSpec } from '@photoncloud/machines/values/wiring';
 import type { Dataplane } from '../contract/dataplane-contract.ts';
 import { FrameGuest, nextCall, openRule, realized, run, segmentAsk, tapSpec, until } from '../dataplane-for-tests.ts';
 import type { TestSegment } from '../dataplane-for-tests.ts';
@@ -17,8 +17,9 @@ export const rule = (more: Partial<GroupRule> & Pick<GroupRule, 'direction'>): G
   ...more,
 });
 
-/** A packet without what its sender and receiver determine. */
-export type Sample = Omit<TestPacket, 'from' | 'to' | 'fromMac' | 'mark'>;
+/** A packet without what its sender and receiver determine, unless it says otherwise. */
+export type Sample = Omit<TestPacket, 'from' | 'to' | 'fromMac' | 'mark'> &
+  Partial<Pick<TestPacket, 'from' | 'to' | 'fromMac'>>;
 
 export const addressOf = (port: number): string => `10.77.1.${port}`;
 const { segment } = segmentAsk();
@@ -44,8 +45,12 @@ export class GroupVpc {
   }
 
   /** Wires the port, for the first time or with other groups. */
-  async wire(port: number, ...names: string[]): Promise<TapProof> {
-    const spec = tapSpec(port, { groups: names.map(groupId).sort() });
+  wire(port: number, ...names: string[]): Promise<TapProof> {
+    return this.wireWith(port, { groups: names.map(groupId).sort() });
+  }
+
+  async wireWith(port: number, more: Partial<TapSpec>): Promise<TapProof> {
+    const spec = tapSpec(port, more);
     if (!this.#guests.has(port)) await this.dp.createTap(spec, nextCall());
     const proof = await this.dp.wireTap(spec, nextCall());
     assert.equal(proof.groups, spec.groups);
@@ -91,15 +96,16 @@ export class GroupVpc {
     const packets = samples.map((sample): TestPacket => {
       this.#mark = (this.#mark % 65_535) + 1;
       const fromMac = tapSpec(from).mac;
-      return { ...sample, from: addressOf(from), to: addressOf(to), fromMac, mark: this.#mark };
+      return { from: addressOf(from), to: addressOf(to), fromMac, ...sample, mark: this.#mark };
     });
     receiver.frames.length = 0;
     for (const { ok } of await Promise.all(packets.map((packet) => sender.ask({ do: 'send', frame: frameOf(packet) }))))
       assert.ok(ok);
     // Its answer is behind everything that was sent.
     await receiver.ask({ do: 'arp', to: '10.77.1.1', timeoutMs: 5000 });
-    const arrived = new Set(marksOf(receiver.frames, addressOf(from)));
-    return packets.map(({ mark }) => arrived.has(mark));
+    const sources = new Set(packets.map((packet) => packet.from));
+    const arrived = new Map([...sources].map((source) => [source, new Set(marksOf(receiver.frames, source))]));
+    return packets.map(({ mark, from: source }) => arrived.get(source)?.has(mark) === true);
   }
 
   async passes(from: number, to: number, sample: Sample): Promise<boolean> {

@@ -154,6 +154,7 @@ async function compare(vpc: GroupVpc, world: World, draw: Draw, from: number, to
     rules: new Map(Object.entries(groups)),
     members: new Map(Object.entries(members)),
     addressSets: new Map(Object.entries(addressSets)),
+    serviceIps: new Map<string, string>(),
   };
   const [sending = [], receiving = []] = [from, to].map((port) => (wired.get(port) ?? []).map(groupId));
   const rules = [

@@ -17,18 +17,22 @@ import {
 import type { NamespaceLink } from '../namespace-link.ts';
 import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
 import { checkIdOf, must, parsed } from '../wiring-checks.ts';
-import { forgetReview, reviewFlows } from './flow-review.ts';
+import { reviewFlows } from './flow-review.ts';
+import { forgetFlowFiles } from './flow-table.ts';
 import {
   addSet,
   addressSetName,
+  braced,
   directions,
   groupChain,
   groupChains,
   groupLines,
   isAddressSet,
   isGroupChain,
+  isServiceSet,
   memberSet,
   removeChain,
+  serviceSet,
   setChain,
   setsIn,
 } from './group-chains.ts';
@@ -50,6 +54,8 @@ export function groupsIn(elements: Elements): Groups {
           checkIdOf('security-group', `${id}.rules.${index}.remote.group`, remote.group);
         if (remote !== null && 'addressSet' in remote)
           checkIdOf('address-set', `${id}.rules.${index}.remote.addressSet`, remote.addressSet);
+        if (remote !== null && 'serviceIp' in remote)
+          checkIdOf('service-ip', `${id}.rules.${index}.remote.serviceIp`, remote.serviceIp);
       }
       return [id, rules] as const;
     }),
@@ -97,7 +103,10 @@ async function settle(
     const chains = differing.filter(({ name }) => own.includes(name));
     if (chains.length > 0)
       await changeFirewall(link, `setting the rules of ${id}`, [
-        ...setsIn(chains.flatMap(({ wanted }) => wanted)).map(addSet),
+        ...setsIn(chains.flatMap(({ wanted }) => wanted)).flatMap((name) => [
+          addSet(name),
+          ...serviceElements(name, policy),
+        ]),
         ...chains.flatMap(({ name, wanted }) => setChain(name, wanted)),
       ]);
   }
@@ -116,10 +125,18 @@ async function settle(
   return changes.some(takes);
 }
 
+/** The set of a service IP stands only while a rule names it. */
+function serviceElements(name: string, { serviceIps }: ToldPolicy): readonly string[] {
+  if (!isServiceSet(name)) return [];
+  const found = [...(serviceIps ?? [])].find(([id]) => serviceSet(id) === name);
+  return found === undefined ? [] : [`add element inet sg ${name} ${braced([found[1].address])}`];
+}
+
 /** Whether an element of the section of this set names it; a section that was not made yet clears its sets itself. */
 function isNamed(name: string, { members, addressSets }: ToldPolicy): boolean {
   if (isAddressSet(name))
     return addressSets === undefined || [...addressSets.keys()].map(addressSetName).includes(name);
+  if (isServiceSet(name)) return false;
   return members === undefined || [...members.values()].flat().map(memberSet).includes(name);
 }
 
@@ -185,5 +202,5 @@ export const securityGroupsSection: SegmentSection = {
   },
 
   // Chains and sets go with the namespace.
-  remove: forgetReview,
+  remove: forgetFlowFiles,
 };

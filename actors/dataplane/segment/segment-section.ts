@@ -55,6 +55,11 @@ export interface Section<Place> {
 }
 
 export interface SegmentSection extends Section<SegmentPlace> {
+  /**
+   * Instead of `ensure` and the first `read`, for no elements in a namespace that is new: notes that there are none,
+   * and removes what an earlier namespace of that name has left elsewhere. A section that always has elements has none.
+   */
+  readonly startsEmpty?: (place: SegmentPlace, link: NamespaceLink) => Promise<void> | void;
   /** What has vanished. Left out by a section whose loss does not show without a program. */
   readonly missing?: (place: SegmentPlace, sight: SegmentSight) => Promise<Omit<SegmentBroken, 'section'> | null>;
   /** Before the namespace goes, which takes along what is only in it. */
@@ -66,11 +71,19 @@ interface Settled {
   sysctls: boolean;
   /** When the filter of the underlay was last seen, on the monotonic clock. */
   filterSeenAtMs: number;
+  /** The same of the permit of its gateway, and of the interface of that on the uplink. */
+  permitSeenAtMs: number;
+  outsideSeenAtMs: number;
 }
 const settledLinks = new WeakMap<NamespaceLink, Settled>();
 
 export function settledOf(link: NamespaceLink): Settled {
-  const settled = settledLinks.get(link) ?? { sysctls: false, filterSeenAtMs: 0 };
+  const settled = settledLinks.get(link) ?? {
+    sysctls: false,
+    filterSeenAtMs: 0,
+    permitSeenAtMs: 0,
+    outsideSeenAtMs: 0,
+  };
   settledLinks.set(link, settled);
   return settled;
 }

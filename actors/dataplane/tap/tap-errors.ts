@@ -21,6 +21,12 @@ export const tapErrors: readonly ErrorRule[] = [
     code: 'tap_refused',
     advice: 'The kernel refuses to make taps here; an operator must look at the host.',
   },
+  {
+    matches: /Exchange full/i,
+    group: 'defeat',
+    code: 'network_full',
+    advice: 'A bridge of Linux takes 1,023 ports; put the port on another host, or into another network.',
+  },
 ];
 
 export const tapMissing = (tap: string, port: string): PhotonError =>

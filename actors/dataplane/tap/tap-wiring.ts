@@ -1,7 +1,8 @@
 /**
  * Wires a tap to its network: moves it into the VPC, makes it an isolated bridge slave with a permanent neighbour, adds
  * DHCP host, rules and static FDB entry, sets it up and adds the /32 route, in this order: the rules are loaded before
- * the tap is up (docs/threats.md#t14). The /32 route is what makes this host the place of the address.
+ * the tap is up (docs/threats.md#t14). The /32 route is what makes this host the place of the address; a binding that
+ * stands by has everything but that (tap-routes.ts).
  * Called by network-operations.ts. Promise: the proof is read back from the kernel; drift after the change is a fault.
  */
 import type { TapProof, TapSpec } from '@photoncloud/machines/values/wiring';
@@ -11,17 +12,22 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { hostLine } from '../dhcp/dhcp-config.ts';
 import { dhcpFolderOf, readDhcpHost, remembersOther, writeDhcpHost } from '../dhcp/dhcp-hosts.ts';
 import { refreshDhcpServer, restartDhcpServer } from '../dhcp/dhcp-server.ts';
-import { admitPort, readPort } from '../firewall/firewall-ports.ts';
-import { vxlanName } from '../kernel-names.ts';
+import { admitPort, readPort, type PortPolicy } from '../firewall/firewall-ports.ts';
+import { holdingsOf, type PortIdentity } from '../firewall/firewall-rules.ts';
+import { publishRecord } from '../metadata/metadata-records.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { followNextHops } from '../router/static-routes.ts';
 import { reviewFlows } from '../security-group/flow-review.ts';
 import { toldPolicy } from '../security-group/group-policy.ts';
 import { segmentMissing } from '../segment/segment-errors.ts';
 import { checkTap } from '../wiring-checks.ts';
 import { findTap, isHeld } from './tap-device.ts';
 import type { FoundTap } from './tap-device.ts';
+import { dropPairs, pairEntries, pairNeighbours, readPairs, without } from './tap-pairs.ts';
+import { heldByOthers } from './tap-removal.ts';
+import { routeDrift, routesOf, shownRoute, standsBy } from './tap-routes.ts';
 import { nameTaken, networkMissing, tapDrifted, tapErrors, tapMissing } from './tap-errors.ts';
 
 export async function wireTap(site: DataplaneSite, spec: TapSpec, signal: AbortSignal): Promise<TapProof> {
@@ -47,7 +53,11 @@ export async function wireTap(site: DataplaneSite, spec: TapSpec, signal: AbortS
     link.appeared(tap);
   }
   signal.throwIfAborted();
+  // A tap that stands there with its rules is only led to, or away from: that is what a guest that moves waits for.
+  if (found.place === 'segment' && found.device.master === bridge && found.device.flags.includes('UP'))
+    await link.ip(`leading to ${spec.port}`, await routesOf(site, link, spec, tap, bridge), tapErrors);
   await attach(site, link, spec, tap, bridge, namespace);
+  await followNextHops(link);
   const reading = await readWiring(site, spec);
   if (reading.proof === null || reading.drift.length > 0) throw tapDrifted(tap, reading.drift);
   return reading.proof;
@@ -75,7 +85,14 @@ async function attach(
   namespace: string,
 ): Promise<void> {
   const what = `wiring tap ${tap} of ${spec.port}`;
-  const port = { tap, mac: spec.mac, address: spec.address };
+  const port = identityOf(tap, spec);
+  const { pairs } = port;
+  const host = { ...port, hostname: spec.hostname, standby: standsBy(spec) };
+  const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
+  const entry = await readDhcpHost(folder, spec.address);
+  // Of this tap, or of the one that had the address before.
+  const gone = entry === null ? [] : without(entry.pairs, entry.tap === tap ? pairs : []);
+  const left = entry === null ? [] : without(entry.pairs, pairs);
   await link.ip(
     what,
     [
@@ -83,24 +100,34 @@ async function attach(
       command`link set ${tap} type bridge_slave isolated on learning off flood off mcast_flood off`,
       command`link set ${tap} type bridge_slave group_fwd_mask ${groupForwarding}`,
       command`neigh replace ${spec.address} lladdr ${spec.mac} dev ${bridge} nud permanent`,
+      ...pairNeighbours(pairs, bridge),
     ],
     tapErrors,
   );
-  const folder = dhcpFolderOf(site.folders.dhcp, namespace, bridge);
   await site.locks.hold(`dhcp ${folder}`, async () => {
-    await writeDhcpHost(folder, { ...port, hostname: spec.hostname });
+    await writeDhcpHost(folder, { ...host, pairs: [...pairs, ...left] });
     if (await remembersOther(folder, port.address, port.mac)) await restartDhcpServer(folder, namespace);
     else await refreshDhcpServer(folder);
   });
-  const regrouped = await admitPort(link, port, spec.groups);
+  const regrouped = await admitPort(link, port, policyOf(spec));
   if (regrouped || toldPolicy(link).inherited) await reviewFlows({ site, namespace }, true);
-  await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`], tapErrors);
-  await link.ip(
-    what,
-    [command`link set ${tap} up`, command`route replace ${spec.address}/32 dev ${bridge}`],
-    tapErrors,
-  );
+  await link.bridge(what, [command`fdb replace ${spec.mac} dev ${tap} master static`, ...pairEntries(port)], tapErrors);
+  await link.ip(what, [command`link set ${tap} up`, ...(await routesOf(site, link, spec, tap, bridge))], tapErrors);
+  await publishRecord(site, namespace, tap, spec.address);
+  if (entry === null || gone.length === 0) return;
+  const keeps = await heldByOthers(site, namespace, [tap, entry.tap]);
+  if (entry.tap === tap) await dropPairs(link, port, bridge, gone, keeps);
+  else {
+    const before = { tap: entry.tap, mac: spec.mac, address: spec.address, pairs: [] };
+    const mine = holdingsOf(port).map(({ address }) => address);
+    await dropPairs(link, before, bridge, gone, new Set([...keeps, ...mine]));
+  }
+  await site.locks.hold(`dhcp ${folder}`, () => writeDhcpHost(folder, host));
 }
+
+const identityOf = (tap: string, { mac, address, pairs = [] }: TapSpec): PortIdentity => ({ tap, mac, address, pairs });
+
+const policyOf = ({ groups, portSecurity = true }: TapSpec): PortPolicy => ({ groups, portSecurity });
 
 export async function readWiring(site: DataplaneSite, spec: TapSpec): Promise<TapReading> {
   checkTap(spec);
@@ -130,15 +157,22 @@ async function readProof(
   const { link } = found;
   const tap = found.device.ifname;
   const bridge = site.names.bridgeOf(spec.network);
-  const port = { tap, mac: spec.mac, address: spec.address };
+  const port = identityOf(tap, spec);
   const folder = dhcpFolderOf(site.folders.dhcp, site.names.namespaceOf(spec.vpc), bridge);
   const [facts, rules, host, another, fdb] = await Promise.all([
     link.portFacts(tap, bridge, spec.address),
-    readPort(link, port, spec.groups),
+    readPort(link, port, policyOf(spec)),
     readDhcpHost(folder, spec.address),
     remembersOther(folder, spec.address, spec.mac),
     link.fdbOf(tap),
   ]);
+  const paired = await readPairs(
+    link,
+    port,
+    bridge,
+    host?.tap === tap ? without(host.pairs, port.pairs) : [],
+    standsBy(spec),
+  );
   const slave = facts.link?.linkinfo?.info_slave_data;
   const dhcpHost = host === null ? '' : host.line;
   const drift = [
@@ -151,10 +185,10 @@ async function readProof(
     ...(facts.neighbour?.lladdr === spec.mac ? [] : ['no neighbour entry']),
     ...(fdb.some((one) => one.mac === spec.mac) ? [] : ['no FDB entry']),
     ...(dhcpHost === hostLine({ ...port, hostname: spec.hostname }) && host?.tap === tap ? [] : ['no DHCP host']),
+    ...paired.drift,
     ...(another ? ['dnsmasq remembers another MAC for its address'] : []),
-    ...(facts.route?.dev === bridge
-      ? []
-      : [facts.route?.dev === vxlanName ? 'its route points to another host' : 'no route']),
+    ...routeDrift(spec, bridge, facts.route),
+    ...(host?.standby === standsBy(spec) ? [] : ['its entry says otherwise whether it stands by']),
   ];
   if (facts.link === null || facts.route === null) return { proof: null, drift };
   return {
@@ -163,10 +197,13 @@ async function readProof(
       ifindex: facts.link.ifindex,
       bridge: facts.link.master ?? '',
       mtu: facts.link.mtu,
-      route: `${facts.route.dst} dev ${facts.route.dev}`,
+      route: shownRoute(facts.route),
       dhcpHost,
       nftGeneration: rules.generation,
       groups: rules.groups,
+      pairs: paired.pairs,
+      portSecurity: rules.portSecurity,
+      ...(facts.route.dev === bridge ? {} : { standby: true }),
     },
     drift,
   };

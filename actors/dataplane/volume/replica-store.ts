@@ -18,15 +18,23 @@ import { inspectHeader } from '../image/image-header.ts';
 import { runQemuImage, showToQemuImage, sourceFile, targetFile } from '../image/qemu-image.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { resizeInGuest } from '../hypervisor/qemu-resize.ts';
+import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { copySparse, createFile, readTextFile, requireSpace } from '../storage-files.ts';
 import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.ts';
+import { removeFloor } from '../export/export-folder.ts';
 import { imageLarger, replicaDiffers, replicaErrors } from './replica-errors.ts';
 import { diskFormats, replicaOwnerPath, replicaPath } from './replica-paths.ts';
 
 const convertTimeoutMs = 600_000;
 const mib = 1 << 20;
 
-export async function makeReplica(site: DataplaneSite, spec: ReplicaSpec, signal: AbortSignal): Promise<ReplicaProof> {
+export async function makeReplica(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  spec: ReplicaSpec,
+  signal: AbortSignal,
+): Promise<ReplicaProof> {
   checkReplica(spec);
   const owner = await readReplicaOwner(site, spec.volumeUid);
   refuseOlder(`volume ${spec.volumeUid}`, spec.owner, owner);
@@ -34,11 +42,12 @@ export async function makeReplica(site: DataplaneSite, spec: ReplicaSpec, signal
   if (present !== null) {
     if (present.format !== spec.format)
       throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
-    if (present.virtualBytes !== spec.sizeMib * mib)
+    if (present.virtualBytes > spec.sizeMib * mib)
       throw replicaDiffers(spec.volumeUid, `it holds ${present.virtualBytes} bytes, not ${spec.sizeMib} MiB`);
   }
   if (owner === null || !sameOwner(owner, spec.owner)) await writeOwner(site, spec);
   if (present === null) await fillReplica(site, spec, signal);
+  else if (present.virtualBytes < spec.sizeMib * mib) await growReplica(site, sessions, spec, present.file, signal);
   const made = await findReplica(site, spec.volumeUid);
   if (made === null)
     throw new PhotonError(
@@ -125,7 +134,7 @@ async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: Abort
   await requireSpace(site.folders.volumes, copy?.sizeBytes ?? mib);
   const source = image === null ? null : blobPath(site.folders.images, image.sha256, image.format);
   await createFile(replicaPath(site.folders.volumes, spec.volumeUid, format), async (fresh, target) => {
-    const qemuImage = (args: readonly string[], from?: FileHandle): Promise<void> =>
+    const qemuImage = (args: readonly string[], from?: FileHandle): Promise<unknown> =>
       runQemuImage({ ...imageLimits(spec), target, signal, ...(from === undefined ? {} : { source: from }) }, args);
     const convert = async (from: FileHandle, imageFormat: DiskFormat): Promise<void> => {
       // Copies that older versions of this program stored are not shown yet.
@@ -142,6 +151,26 @@ async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: Abort
     if (format === 'raw') await target.truncate(sizeBytes);
     else if (source !== null) await qemuImage(['resize', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
     if (format === 'qcow2') await withFile(fresh, 'r', (made) => inspectHeader(made, 'qcow2', spec.volumeUid));
+  });
+}
+
+/** A QEMU that has it open changes the size itself, and its guest sees that; otherwise the file is changed. */
+async function growReplica(
+  site: DataplaneSite,
+  sessions: IncarnationSessions,
+  spec: ReplicaSpec,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const sizeBytes = spec.sizeMib * mib;
+  if (await resizeInGuest(site, sessions, file, sizeBytes)) return;
+  await withFile(file, 'r+', async (target) => {
+    if (spec.format === 'raw') await target.truncate(sizeBytes);
+    else {
+      const limits = { ...imageLimits(spec), target, signal };
+      await runQemuImage(limits, ['resize', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
+    }
+    await target.sync();
   });
 }
 
@@ -165,6 +194,7 @@ export async function eraseReplica(site: DataplaneSite, volumeUid: string): Prom
   const found = await findReplica(site, volumeUid);
   try {
     if (found !== null) await rm(found.file, { force: true });
+    await removeFloor(site, volumeUid);
     await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
   } catch (error) {
     throw fileError(`removing volume ${volumeUid}`, error);

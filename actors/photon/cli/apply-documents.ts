@@ -8,12 +8,13 @@ import { randomUUID } from 'node:crypto';
 import { declaredKinds } from '@photoncloud/machines/kinds';
 import { specChanges } from '@photoncloud/machines/values/spec-changes';
 import { sameJson } from '@photoncloud/machines/values/failures';
-import { idOf } from '@photoncloud/machines/values/identifiers';
+import { idOf, systemTenant } from '@photoncloud/machines/values/identifiers';
 import type { SpecChange } from '@photoncloud/machines/values/kind';
 import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { inOrder, type Declaration } from './document-schema.ts';
 import { askWithin, type Deadline } from './deadline.ts';
+import { withoutEqualSecrets } from './secret-changes.ts';
 import { settle } from './settled-state.ts';
 
 export interface ApplyStep {
@@ -104,11 +105,13 @@ interface Tried {
 
 /** Fields of the declaration that refer to objects which the same files declare, as issues name them. */
 function pathsWithin({ kind, tenant, spec }: Declaration, all: readonly Declaration[]): string[] {
-  const isHere = (of: string, name: string): boolean =>
-    all.some((one) => one.kind === of && one.tenant === tenant && one.name === name);
+  const isHere = (of: string, name: string, where: string): boolean =>
+    all.some((one) => one.kind === of && one.tenant === where && one.name === name);
   const declared = declaredKinds.find((schema) => schema.kind === kind)?.declared;
-  const named = (declared?.references(spec as never) ?? []).filter((one) => isHere(one.kind, one.name));
-  return [...(isHere('tenant', tenant) ? ['tenant'] : []), ...named.map(({ path }) => `spec.${path}`)];
+  const named = (declared?.references(spec as never) ?? []).filter(({ kind: of, name, grants }) =>
+    isHere(of, name, grants === undefined ? tenant : systemTenant),
+  );
+  return [...(isHere('tenant', tenant, tenant) ? ['tenant'] : []), ...named.map(({ path }) => `spec.${path}`)];
 }
 
 /** The refusal without the references to objects of the same files, or `nothing` when it names no others. */
@@ -162,7 +165,8 @@ export async function tryDocuments(
 async function differenceOf(client: PhotonClient, declaration: Declaration): Promise<Difference> {
   const id = idFor(declaration);
   const stored = await storedOf(client, id);
-  const declared = declaredKinds.find(({ kind }) => kind === declaration.kind)?.declared;
+  const known = declaredKinds.find(({ kind }) => kind === declaration.kind);
+  const declared = known?.declared;
   if (declared === undefined) throw new TypeError(`${declaration.kind} is not declared by clients`);
   if (stored?.lifecycle !== 'live' || stored.spec === null) return { id, result: 'create', changes: [] };
   const { labels = {}, protect = false } = stored.status ?? {};
@@ -170,8 +174,12 @@ async function differenceOf(client: PhotonClient, declaration: Declaration): Pro
     { path: 'labels', before: labels, after: declaration.labels, change: 'in place' },
     { path: 'protect', before: protect, after: declaration.protect, change: 'in place' },
   ];
+  const isUnchanged = async (spec: Declaration['spec']): Promise<boolean> =>
+    (await tryOne(client, { ...declaration, spec, labels, protect }, [], {})) === 'unchanged';
+  const differing = specChanges(declared, stored.spec, declaration.spec);
+  const shown = await withoutEqualSecrets(differing, known?.secrets ?? [], stored.spec, isUnchanged);
   const changes = [
-    ...specChanges(declared, stored.spec, declaration.spec).map((one) => ({ ...one, path: `spec.${one.path}` })),
+    ...shown.map((one) => ({ ...one, path: `spec.${one.path}` })),
     ...metadata.filter(({ before, after }) => !sameJson(before, after)),
   ];
   if (changes.length === 0) return { id, result: 'unchanged', changes };

@@ -87,8 +87,8 @@ test('a kind, state or host that does not exist is a usage error that names the 
     [() => targetOf(session, 'vms/acme/web-1', undefined), 'There is no kind vms; did you mean vm?'],
     [() => targetOf(session, 'vmm', 'web-1'), 'There is no kind vmm; did you mean vm?'],
     [
-      () => targetsOf(session, ['vm/acme/a', 'router/acme/r']),
-      'There is no kind router; there are: address-set, agent,',
+      () => targetsOf(session, ['vm/acme/a', 'bucket/acme/r']),
+      'There is no kind bucket; there are: address-set, agent,',
     ],
     [() => list(session, { kind: 'vm', state: 'runing' }, 'table'), 'vm has no state runing; did you mean running?'],
     [() => wait(session, 'vm/acme/web-1', waiting), 'vm has no state stoped; did you mean stopped?'],

@@ -19,13 +19,18 @@ import {
 import { exitCodes } from './cli-session.ts';
 import { deadlineIn } from './deadline.ts';
 import { readAllDocuments } from './document-schema.ts';
+import { addConsole } from './console-command.ts';
 import { addDelete } from './delete-command.ts';
+import { addImages } from './image-commands.ts';
 import { addHistory } from './history-commands.ts';
+import { addHosts } from './drain-commands.ts';
+import { addMigration } from './migrate-commands.ts';
 import { addNodes } from './node-commands.ts';
 import * as objects from './object-commands.ts';
 import { list, listWatch, type ListOptions } from './list-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
+import { addStorage } from './storage-commands.ts';
 import { targetOf } from './targets.ts';
 import { commanderOutput, jsonText, say, showProgress, warn } from './terminal-text.ts';
 import { stateWord } from './text-table.ts';
@@ -142,6 +147,16 @@ function addReading(program: Command): void {
   withExamples(events, 'events vm/acme/web-1 -n 100');
 }
 
+/** Commands of a VM, and the state that each leads to. */
+const vmVerbs = {
+  start: 'running',
+  stop: 'stopped',
+  restart: 'running',
+  pause: 'paused',
+  resume: 'running',
+  reset: 'running,paused',
+};
+
 function addChanging(program: Command): void {
   addDelete(program);
   const wait = program
@@ -162,8 +177,10 @@ function addChanging(program: Command): void {
       ),
     );
   withExamples(wait, 'wait vm/acme/web-1 --for running --timeout 60', 'wait vm/acme/web-1 --for removed');
-  const vm = program.command('vm').description('start, stop and restart VMs, read their consoles');
-  for (const verb of ['start', 'stop', 'restart'] as const) {
+  const vm = program
+    .command('vm')
+    .description('start, stop, restart, pause, resume, reset and migrate VMs, read their consoles');
+  for (const [verb, until] of Object.entries(vmVerbs)) {
     vm.command(`${verb} <name>`)
       .description(`${verb} a VM and wait until it has settled`)
       .option('--no-wait', 'return once the command is accepted')
@@ -175,13 +192,14 @@ function addChanging(program: Command): void {
           const reply = await objects.command(session, id, verb, {}, deadline);
           if (!options.wait) return say(`${id} ${verb} accepted ${jsonText(reply)}`);
           await objects.wait(session, id, {
-            until: verb === 'stop' ? 'stopped' : 'running',
+            until,
             failing: true,
             deadline,
           });
         }),
       );
   }
+  addMigration(program, vm);
   const logs = vm
     .command('logs <name>')
     .description('print the end of what the guest of the latest run wrote on its serial console, also after its end')
@@ -222,36 +240,6 @@ function addCluster(program: Command): void {
     );
 }
 
-function addHosts(program: Command): void {
-  const host = program.command('host').description('cordon, uncordon and fence hosts');
-  for (const verb of ['cordon', 'uncordon'] as const) {
-    host
-      .command(`${verb} <host>`)
-      .description(verb === 'cordon' ? 'exclude a host from new placements' : 'allow new placements on a host again')
-      .action(
-        withSession(program, (session, name: string) =>
-          objects.commandAndSay(session, targetOf(session, 'host', name), verb, `${verb}ed`),
-        ),
-      );
-  }
-  const fence = host
-    .command('fence <host>')
-    .description('declare a silent host powered off, so that its VMs may start elsewhere')
-    .requiredOption('--powered-off', 'confirms that you have verified it; a VM that still runs there would run twice')
-    .requiredOption('--reason <text>', 'how you have verified it; kept with the host and in its history')
-    .action(
-      withSession(program, async (session, name: string, options: { poweredOff: true; reason: string }) => {
-        const id = targetOf(session, 'host', name);
-        const { poweredOff, reason } = options;
-        await objects.commandAndSay(session, id, 'fence', 'fenced: its VMs may start elsewhere', {
-          poweredOff,
-          reason,
-        });
-      }),
-    );
-  withExamples(fence, 'host fence w1 --powered-off --reason "power supply burnt, unplugged"');
-}
-
 export function createCli(): Command {
   const program = new Command('photon')
     .description('photoncloud: a private cloud whose control plane is an actor system')
@@ -272,7 +260,10 @@ export function createCli(): Command {
   addReading(program);
   addOpen(program);
   addChanging(program);
+  addConsole(program);
   addAddresses(program);
+  addImages(program);
+  addStorage(program);
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
   addCluster(program);

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError, describeCause, reject, type ErrorRecord } from '@photoncloud/runtime/contract/errors';
+import { openConsole, type ConsoleListener, type ConsoleSocket } from '@photoncloud/runtime/client/node-console';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { cleanLine } from '@photoncloud/runtime/contract/shown-text';
 import { z } from 'zod';
@@ -38,6 +39,8 @@ export interface Session {
   readonly client: PhotonClient;
   /** @throws rejection `tenant_needed` when none of option, environment, client file and token names one */
   tenant(): string;
+  /** @param grant as `actor.console` has answered */
+  openConsole(grant: { readonly path: string; readonly token: string }, listener: ConsoleListener): ConsoleSocket;
   /** The same, or undefined. */
   readonly tenantOrNone: string | undefined;
   /** @throws rejection `address_needed` when the client file names no address that a browser can reach */
@@ -69,14 +72,15 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
   const file = clientOf(callerPath(path));
   const base = dirname(callerPath(path));
+  const way = {
+    ...(file.caFile === undefined ? {} : { ca: readFileSync(resolve(base, file.caFile), 'utf8') }),
+    ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),
+  };
   const client = await connectPhoton({
     url: file.url,
     token: file.token,
     connectTimeoutMs: Math.min(connectMs, (options.timeoutS ?? Infinity) * 1_000),
-    openSocket: nodeSocketFactory({
-      ...(file.caFile === undefined ? {} : { ca: readFileSync(resolve(base, file.caFile), 'utf8') }),
-      ...(file.socketPath === undefined ? {} : { socketPath: resolve(base, file.socketPath) }),
-    }),
+    openSocket: nodeSocketFactory(way),
   });
   const own = client.principal().scopes;
   const tenant =
@@ -86,6 +90,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     (own !== '*' && own.length === 1 ? own[0] : undefined);
   return {
     client,
+    openConsole: (grant, listener) => openConsole(way, file.url, grant, listener),
     tenantOrNone: tenant,
     browserUrl: () => browserUrlOf(file, path),
     tenant() {

@@ -1,5 +1,5 @@
 /** The text of `photon describe`: the object, what it waits for, and its latest history. */
-import type { Condition } from '@photoncloud/machines/values/declared';
+import type { Condition } from '@photoncloud/machines/values/conditions';
 import type { Failure } from '@photoncloud/machines/values/failures';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
@@ -102,6 +102,19 @@ function sectionTable(hosts: readonly HostShown[]): string {
   return textTable(['host', 'section', 'published', 'proven', 'state', 'why'], rows).replace(/^/gm, '  ');
 }
 
+interface CanMigrate {
+  readonly value: boolean;
+  readonly reasons: readonly { readonly message: string }[];
+  readonly method: 'live' | 'stopped' | null;
+}
+
+/** Whether a VM can be moved to another host now. */
+export function migrateLine({ value, reasons, method }: CanMigrate): string {
+  if (!value) return `can migrate: no: ${reasons.map(({ message }) => message).join('; ')}`;
+  const how = 'its guest stands still meanwhile, because its QEMU is too old to send it while it runs';
+  return `can migrate: yes, ${method === 'stopped' ? how : 'while its guest runs'}`;
+}
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -116,7 +129,8 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
   const { conditions, ...status } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
-  const { hosts, ...ofVpc } = status as { hosts?: readonly HostShown[] };
+  const { canMigrate, ...shown } = status as { readonly canMigrate?: CanMigrate };
+  const { hosts, ...ofVpc } = shown as { hosts?: readonly HostShown[] };
   const isVpc = actor.id.startsWith('vpc/');
   return [
     `${actor.id}  ${state}  version ${actor.version}  uid ${actor.uid}`,
@@ -126,11 +140,12 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     actor.lifecycle === 'removed'
       ? 'waits for: nothing, it was removed'
       : `waits for: ${waits.join(', ') || 'an event'}`,
+    ...(canMigrate === undefined ? [] : [migrateLine(canMigrate)]),
     ...(conditions === undefined ? [] : ['conditions:', conditionTable(conditions, now)]),
     'spec:',
     indented(actor.spec),
     'status:',
-    indented(withTimes(isVpc ? ofVpc : status, now)),
+    indented(withTimes(isVpc ? ofVpc : shown, now)),
     ...(isVpc ? ['sections:', sectionTable(hosts ?? [])] : []),
     'history:',
     await historyTable(client, id, 12),

@@ -43,7 +43,7 @@ test('several documents are sorted by their dependencies', () => {
     inOrder(read).map(({ kind, tenant, name }) => `${kind}/${tenant}/${name}`),
     ['tenant/acme/acme', 'volume/acme/data'],
   );
-  assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', image: null });
+  assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', class: 'local', image: null });
 });
 
 test('unknown fields, also nested ones, are rejected with their path', () => {
@@ -84,8 +84,15 @@ test('an object that is declared twice in one file is rejected', () => {
   assert.is(refusal(`${volume}---\n${volume}`), 'F#2 name: declares what F#1 declares too; keep one of them');
 });
 
+test('an external network is of tenant system, whatever tenant the command line names', () => {
+  const spec = '{cidr: 203.0.113.0/24, pools: [{from: 203.0.113.9, to: 203.0.113.10}], hosts: [w1], interface: eth1}';
+  const [network] = readAllDocuments([write(`kind: external-network\nname: public\nspec: ${spec}\n`)], 'acme');
+  assert.equal([network?.tenant, network?.name], ['system', 'public']);
+  assert.match(refusal(`kind: external-network\ntenant: acme\nname: public\nspec: ${spec}\n`), 'F#1 tenant');
+});
+
 test('unknown kinds, duplicate keys and alias bombs are rejected', () => {
-  assert.match(refusal('kind: router\ntenant: acme\nname: r\nspec: {}\n'), 'F#1 kind');
+  assert.match(refusal('kind: zone\ntenant: acme\nname: r\nspec: {}\n'), 'F#1 kind');
   assert.match(refusal('kind: tenant\nkind: vm\nname: acme\n'), 'F#1');
   const bomb = [
     'a: &a [1,1,1,1,1,1,1,1,1]',

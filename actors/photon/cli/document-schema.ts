@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { declaredKinds } from '@photoncloud/machines/kinds';
-import { nameSchema, portNameSchema } from '@photoncloud/machines/values/identifiers';
+import { nameSchema, portNameSchema, systemTenant } from '@photoncloud/machines/values/identifiers';
 import type { AnyDeclared, KindSchema } from '@photoncloud/machines/values/kind';
 import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/runtime/contract/errors';
 import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
@@ -21,13 +21,21 @@ const declaredOf = ({ kind, declared }: KindSchema): AnyDeclared => {
   return declared;
 };
 
+/** A tenant is named by its own name, and objects of tenant `system` need not say so. */
+const tenantField = ({ naming, ofSystem }: AnyDeclared) =>
+  naming === 'tenant' ? {} : { tenant: ofSystem === true ? z.literal(systemTenant).optional() : nameSchema.optional() };
+
+const ofSystem: ReadonlySet<string> = new Set(
+  declaredKinds.filter(({ declared }) => declared?.ofSystem === true).map(({ kind }) => kind),
+);
+
 function documentOf(schema: KindSchema) {
   const declared = declaredOf(schema);
   const { spec, labels, protect } = declarationParams(declared).whole.shape;
   return z.strictObject({
     apiVersion,
     kind: z.literal(schema.kind),
-    ...(declared.naming === 'tenant' ? {} : { tenant: nameSchema.optional() }),
+    ...tenantField(declared),
     name: declared.naming === 'vm.nic' ? portNameSchema : nameSchema,
     labels,
     protect,
@@ -129,7 +137,7 @@ function readFile(path: string, { issues, declarations, tenant: given }: Reading
       return;
     }
     const { tenant: own, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & { tenant?: string };
-    const tenant = rest.kind === 'tenant' ? rest.name : (own ?? given);
+    const tenant = rest.kind === 'tenant' ? rest.name : ofSystem.has(rest.kind) ? systemTenant : (own ?? given);
     if (tenant === undefined) {
       issues.push({ path: `${origin} tenant`, message: 'is missing; write it, or name one with -t TENANT' });
       return;

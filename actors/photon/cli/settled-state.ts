@@ -14,8 +14,10 @@ interface Seen {
 
 const restingStates: Readonly<Record<string, RegExp>> = {
   tenant: /^active$/,
-  vm: /^(running|stopped)$/,
+  vm: /^(running|paused|stopped)$/,
   port: /^(unbound|active)$/,
+  'service-ip': /^allocated\.(active|noBackends|degraded)$/,
+  'external-address': /^(attached|detached)$/,
   volume: /^(available|held\.attached)$/,
 };
 /** How long the answer to a wait that has ended may take. */

@@ -10,7 +10,12 @@ import { suggestion } from '@photoncloud/runtime/contract/suggestion';
 import type { Session } from './cli-session.ts';
 
 /** Kinds whose objects belong to no tenant. */
-const ofSystem = ['host', 'cluster', 'agent'];
+const ofSystem = [
+  'host',
+  'cluster',
+  'agent',
+  ...declaredKinds.filter(({ declared }) => declared?.ofSystem === true).map(({ kind }) => kind),
+];
 
 const kindNames = allKinds.map(({ kind }) => kind);
 

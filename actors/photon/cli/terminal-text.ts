@@ -8,6 +8,7 @@
  * commands that only print ask `outputClosed`.
  */
 import { randomUUID } from 'node:crypto';
+import { StringDecoder } from 'node:string_decoder';
 import { styleText } from 'node:util';
 import { cleanLine, cleanText } from '@photoncloud/runtime/contract/shown-text';
 import { Document, isScalar, Scalar, visit } from 'yaml';
@@ -74,6 +75,18 @@ export const say = (text: string): void => write(process.stdout, `${text}\n`);
 
 /** Writes a line, or lines, to standard error. */
 export const warn = (text: string): void => write(process.stderr, `${text}\n`);
+
+/**
+ * For what a guest prints: a terminal gets it as it is, because a console is a terminal; a pipe or a file gets text
+ * whose control characters are escaped.
+ */
+export function passThrough(): (bytes: Buffer) => void {
+  const decoder = new StringDecoder('utf8');
+  return (bytes) => {
+    if (process.stdout.isTTY === true) process.stdout.write(bytes);
+    else write(process.stdout, decoder.write(bytes).replaceAll('\r\n', '\n').replaceAll('\r', ''));
+  };
+}
 
 /** Shows progress in one line that is overwritten; on a terminal only. */
 export function showProgress(text: string): void {

@@ -4,6 +4,8 @@
  * a node is simulation/simulated-node.ts. Records every start of an effect, and rare situations in which a process
  * died.
  */
+import { unusedTaps } from '@photoncloud/actors/agent/kept-objects';
+import { StrayBindings } from '@photoncloud/actors/agent/stray-bindings';
 import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { emptyHost, tellGone } from '@photoncloud/actors/photon/fenced-host';
@@ -21,10 +23,14 @@ import type { SimulatedProcess } from '../simulated-process.ts';
 import type { Simulation } from '../simulation.ts';
 import { noFaults, type FaultRates } from './dataplane-faults.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
+import type { Underlay } from './simulated-flows.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 import { storedActors } from './stored-actors.ts';
 
 export const imageRoot = '/images';
+/** What every host can fetch, and what every client sends. */
+export const sourceUrl = 'https://images.example/disk';
+export const sourceDigest = '5e'.repeat(32);
 const files = [
   ['vmlinuz', 'kernel'],
   ['initrd', 'initrd'],
@@ -47,6 +53,11 @@ export class CloudHosts {
     for (let at = 1; at <= workers; at += 1) this.addKernel(`w${at}`, at);
   }
 
+  get underlay(): Underlay {
+    const { simulation, kernels } = this;
+    return { kernels: [...kernels.values()], carries: (from, to) => simulation.echoes(from, to) };
+  }
+
   private addKernel(host: string, index: number): void {
     const { simulation } = this;
     const note = (fact: KernelFact): void => {
@@ -60,6 +71,8 @@ export class CloudHosts {
       const proof = { sha256, sizeBytes: 1 << 20, virtualSizeBytes: 1 << 20 };
       kernel.files.set(`${imageRoot}/${name}`, { format, proof });
     }
+    const proof = { sha256: sourceDigest, sizeBytes: 1 << 20, virtualSizeBytes: 1 << 20 };
+    for (const name of [sourceUrl, `upload:${sourceDigest}`]) kernel.files.set(name, { format: 'raw', proof });
     this.kernels.set(host, kernel);
   }
 
@@ -92,6 +105,7 @@ export class CloudHosts {
         registry: ({ process, reader }) => this.workerRegistry(process, reader),
         onHostShard: (_, { host, process }) =>
           this.say(host, agentId(name), { type: 'agent.boot', boot: process.boot, host: name }),
+        onBeat: (agoMs) => void this.dataplanes.get(name)?.beatReached(agoMs),
         onHostFenced: async (reader) => {
           simulation.reach('a fenced host came back');
           const { log } = simulation.processOf(name) as SimulatedProcess;
@@ -114,9 +128,13 @@ export class CloudHosts {
       rates: () => this.rates,
       count: (what) => simulation.reach(`dataplane: ${what}`),
       allowedRoots: [imageRoot],
+      // Some of them.
+      storage: name !== 'w1',
       memoryMib: this.memoryMib,
       peer: (host) => (simulation.node(host) === undefined ? undefined : this.kernels.get(host)),
+      echoes: (host) => simulation.echoes(name, host),
     });
+    const strayBindings = new StrayBindings(name, reader, () => process.clock.monotonicMs());
     this.noteDeath(process);
     this.dataplanes.set(name, dataplane);
     process.onEnd(() => dataplane.kill());
@@ -128,6 +146,12 @@ export class CloudHosts {
         readDisk: () => dataplane.readDisk(),
         readInventory: async () => ({ ...(await dataplane.readInventory()), kept: [] }),
         readDescriptors: () => dataplane.readDescriptors(),
+        readStrayBindings: () => strayBindings.find(),
+        freeOf: (kept) => unusedTaps(name, kept, dataplane, reader),
+        pause: async (ms, signal) => {
+          await new Promise<void>((resolve) => process.clock.after(ms, resolve));
+          signal.throwIfAborted();
+        },
         sweep: (kept, call) => {
           const owners = async () => (await reader.onHost(name)).map((item) => item.id);
           return dataplane.sweep({ owners, kept }, call);

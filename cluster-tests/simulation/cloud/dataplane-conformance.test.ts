@@ -15,7 +15,15 @@ import { createDataplane } from '@photoncloud/actors/dataplane/linux-dataplane';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { Chance } from '../seeded-random.ts';
 import { noFaults } from './dataplane-faults.ts';
-import { incarnationScript, networkScript, recorder, storageScript, type Step } from './dataplane-script.ts';
+import {
+  exportScript,
+  incarnationScript,
+  networkScript,
+  recorder,
+  storageScript,
+  type Step,
+} from './dataplane-script.ts';
+import { movesScript } from './dataplane-moves-script.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
 
@@ -32,8 +40,10 @@ function simulated(root: string): Dataplane {
     rates: () => noFaults,
     count: () => {},
     allowedRoots: [root],
+    storage: false,
     memoryMib: 4_096,
     peer: () => undefined,
+    echoes: () => false,
   });
 }
 
@@ -62,9 +72,13 @@ inOwnNamespaces(import.meta.filename, () => {
     });
 
   alike('segments and taps', networkScript);
+  alike('ports that stand by and move', movesScript);
   alike('replicas and image copies', (dp, step) => storageScript(dp, step, folder));
   if (qemu === null) test.skip('incarnations: there is no QEMU in .cache/toolchain.json; run set-up first');
-  else alike('incarnations', incarnationScript);
+  else {
+    alike('incarnations', incarnationScript);
+    alike('exports', exportScript);
+  }
 });
 
 test.run();

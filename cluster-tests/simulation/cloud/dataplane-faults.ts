@@ -39,6 +39,10 @@ type Named = readonly [ErrorGroup, string];
 
 const programTimeout: Named = ['unknown', 'program_timeout'];
 const kernelBusy: Named = ['fault', 'kernel_busy'];
+const qmpErrors: readonly Named[] = [
+  ['fault', 'qmp_refused'],
+  ['unknown', 'qmp_timeout'],
+];
 const diskErrors: readonly Named[] = [
   ['fault', 'storage_full'],
   ['fault', 'storage_failed'],
@@ -71,10 +75,9 @@ const named: Readonly<Record<string, readonly Named[]>> = {
     ['defeat', 'qemu_refused'],
     ['unknown', 'qmp_timeout'],
   ],
-  resumeIncarnation: [
-    ['fault', 'qmp_refused'],
-    ['unknown', 'qmp_timeout'],
-  ],
+  resumeIncarnation: qmpErrors,
+  pauseIncarnation: qmpErrors,
+  resetIncarnation: qmpErrors,
   stopIncarnation: [
     ['fault', 'qemu_stuck'],
     ['unknown', 'qmp_timeout'],
@@ -83,12 +86,29 @@ const named: Readonly<Record<string, readonly Named[]>> = {
     ['fault', 'storage_failed'],
     ['unknown', 'program_timeout'],
   ],
+  receiveIncarnation: [
+    ['fault', 'qemu_failed'],
+    ['unknown', 'qmp_timeout'],
+  ],
+  sendIncarnation: [
+    ['fault', 'migration_failed'],
+    ['unknown', 'qmp_timeout'],
+  ],
+  holdIncarnation: [['unknown', 'qmp_timeout']],
+  unsendIncarnation: [
+    ['fault', 'qmp_refused'],
+    ['unknown', 'qmp_timeout'],
+  ],
   inspectImage: [['fault', 'storage_failed'], programTimeout],
   importCopy: [...diskErrors, programTimeout],
+  gatherCopy: [['fault', 'source_unreachable'], ['fault', 'source_broke'], ...diskErrors],
+  storeGathered: [...diskErrors, programTimeout],
   fetchCopy: [['fault', 'fetch_failed'], ...diskErrors, programTimeout],
   removeCopy: [['fault', 'storage_failed'], programTimeout],
   ensureReplica: [...diskErrors, ['defeat', 'disk_damaged'], programTimeout],
   removeReplica: [['fault', 'storage_failed'], programTimeout],
+  takeSnapshot: [...diskErrors, ['fault', 'snapshot_disturbed'], ['unknown', 'qmp_timeout']],
+  removeSnapshot: [['fault', 'storage_failed'], programTimeout],
   observeHost: [kernelBusy, programTimeout],
   readInventory: [kernelBusy, programTimeout],
   sweep: [programTimeout],

@@ -6,6 +6,7 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
+import type { CheckAsk } from '@photoncloud/actors/dataplane/contract/service-contract';
 import type {
   SegmentOutcome,
   SegmentReading,
@@ -30,6 +31,7 @@ import type {
   TapProof,
   TapSpec,
 } from '@photoncloud/machines/values/wiring';
+import { imageScript } from './image-script.ts';
 
 type StepResult = readonly [step: string, result: unknown];
 
@@ -158,6 +160,49 @@ async function regroupScript(dp: Dataplane, step: Step): Promise<void> {
   await step('the first again', dp.wireTap(tap, nextCall()), groupsOf);
 }
 
+async function pairScript(dp: Dataplane, step: Step): Promise<void> {
+  const pairsOf = ({ pairs }: TapProof) => pairs;
+  const pair = (last: number, mac = tap.mac) => ({ address: `10.77.1.${last}`, mac });
+  const paired = { ...tap, pairs: [pair(201), pair(202, '00:00:5e:00:01:09')] };
+  await step('pairs', dp.wireTap(paired, nextCall()), pairsOf);
+  await step('read with its pairs', dp.readTap(paired, nextCall()), seenTap);
+  await step('read without its pairs', dp.readTap(tap, nextCall()), ({ drift }) => drift);
+  const one = { ...tap, pairs: [pair(201)] };
+  await step('a pair less', dp.wireTap(one, nextCall()), pairsOf);
+  await step('read with what it had', dp.readTap(paired, nextCall()), ({ drift }) =>
+    drift.includes('no route to its pair 10.77.1.202'),
+  );
+  await step('a pair that is its own address', dp.wireTap({ ...tap, pairs: [pair(11)] }, nextCall()));
+  const unguarded = { ...tap, portSecurity: false };
+  await step('without port security', dp.wireTap(unguarded, nextCall()), pairsOf);
+  await step('read as one without', dp.readTap(unguarded, nextCall()), seenTap);
+  await step('read as one with', dp.readTap(tap, nextCall()), ({ drift }) => drift);
+  await step('with port security again', dp.wireTap(tap, nextCall()), pairsOf);
+}
+
+/** Of a tap that is wired as the active one, as afterwards. */
+async function standbyScript(dp: Dataplane, step: Step): Promise<void> {
+  const waiting = { ...tap, activeHost: 2 };
+  await step('it stands by', dp.wireTap(waiting, nextCall()), ({ standby }) => standby);
+  await step('read as one that stands by', dp.readTap(waiting, nextCall()), seenTap);
+  await step('read as the active one', dp.readTap(tap, nextCall()), ({ drift }) => drift);
+  await step('a host that is none', dp.wireTap({ ...tap, activeHost: 0 }, nextCall()));
+  await step('it has the address', dp.wireTap(tap, nextCall()), ({ standby = false }) => standby);
+  await step('read with the address', dp.readTap(tap, nextCall()), seenTap);
+  await step('read as if it stood by', dp.readTap(waiting, nextCall()), ({ drift }) => drift);
+}
+
+/** Of a backend without a verdict: the first result ends it. */
+const checkOf = (address: string): CheckAsk => ({
+  spec: {
+    serviceIp: 'service-ip/acme/web',
+    vpc: segment.vpc,
+    check: { protocol: 'tcp', port: 80, path: '/', intervalSeconds: 1, timeoutSeconds: 1, rise: 1, fall: 1 },
+  },
+  backends: [{ address, healthy: null, streak: 0, detail: '' }],
+  once: false,
+});
+
 export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   const { sections } = segmentAsk();
   await step('routes before the segment', change(dp, 'routes', 2, routeTo(2)), outcome);
@@ -169,6 +214,7 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   );
   await step('tap before the segment', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('wiring before the segment', dp.wireTap(tap, nextCall()));
+  await step('checks before the segment', dp.checkBackends(checkOf('10.77.1.90'), nextCall()));
   await step(
     'networks without an overlay',
     dp.realizeSegment({ segment, sections: { networks: sections.networks } }, nextCall()),
@@ -188,6 +234,9 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   });
   await step('the same segment', realize(dp), (made) => JSON.stringify(made) === proof);
   await step('read', dp.readSegment(segmentAsk(), nextCall()), ({ drift }) => drift);
+  await step('a backend that is not there', dp.checkBackends(checkOf('10.77.1.90'), nextCall()), (all) =>
+    all.map(({ healthy }) => healthy),
+  );
   await sectionScript(dp, step);
   await groupScript(dp, step);
   await step('an unknown network', dp.wireTap({ ...tap, network: 'network/acme/back' }, nextCall()));
@@ -195,6 +244,8 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   await step('wiring again', dp.wireTap(tap, nextCall()), ({ mtu, dhcpHost }) => [mtu, dhcpHost]);
   await step('read the tap', dp.readTap(tap, nextCall()), seenTap);
   await regroupScript(dp, step);
+  await pairScript(dp, step);
+  await standbyScript(dp, step);
   await step('a segment in use', dp.removeSegment(segment, nextCall()));
   await step('a tap nobody holds is made anew', dp.createTap(tap, nextCall()), ({ place }) => place);
   await step('an older fence', dp.createTap(tap, nextCall({ version: 0 })));
@@ -234,34 +285,58 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
   await step('read before', dp.readReplica(ref, nextCall()));
   await step('replica', dp.ensureReplica(replica, nextCall()), made);
   await step('the same', dp.ensureReplica(replica, nextCall()), made);
-  await step('another size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()));
+  await step('a smaller size', dp.ensureReplica({ ...replica, sizeMib: 3 }, nextCall()));
+  await step('a larger size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()), made);
   const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
   await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
   await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
-  const copy = {
-    owner: ownerOf('image-copy/acme/base@w1'),
-    path: `${folder}/disk`,
-    format: 'raw' as const,
-    sha256: null,
-  };
-  await step('inspected', dp.inspectImage(copy, nextCall()), ({ sizeBytes }) => sizeBytes);
-  await step('outside', dp.importCopy({ ...copy, path: '/elsewhere/disk' }, nextCall()));
-  await step('missing', dp.importCopy({ ...copy, path: `${folder}/none` }, nextCall()));
-  await step('another digest', dp.importCopy({ ...copy, sha256: 'b'.repeat(64) }, nextCall()));
-  let sha256 = '';
-  await step('import', dp.importCopy(copy, nextCall()), (proof) => {
-    ({ sha256 } = proof);
-    return proof.virtualSizeBytes;
-  });
-  const other = { ...copy, owner: ownerOf('image-copy/acme/counterpart@w1') };
-  await step('for a second owner', dp.importCopy(other, nextCall()), (proof) => proof.sha256 === sha256);
-  await step('the first lets go', dp.removeCopy({ ...copy, sha256 }, nextCall()));
-  await step('the second lets go', dp.removeCopy({ ...other, sha256 }, nextCall()));
-  await step('nobody is left', dp.removeCopy({ ...other, sha256 }, nextCall()));
-  const fetch = { owner: copy.owner, format: 'raw' as const, sha256: 'c'.repeat(64), sizeBytes: 1, from: 'w2' };
-  await step('a host that does not answer', dp.fetchCopy(fetch, nextCall()));
+  await imageScript(dp, step, folder);
+  await snapshotScript(dp, step);
   await step('the replica goes', dp.removeReplica(ref, nextCall()));
   await step('it is gone', dp.removeReplica(ref, nextCall()));
+}
+
+/** Copies of a volume that rests. */
+async function snapshotScript(dp: Dataplane, step: Step): Promise<void> {
+  const owner = ownerOf('snapshot-copy/acme/friday@w1');
+  const spec = { owner, snapshotUid: 'FRIDAY', volumeUid: 'DATA', format: 'raw' as const, sizeMib: 8 };
+  await step('a copy of nothing', dp.takeSnapshot({ ...spec, volumeUid: 'NONE' }, nextCall()));
+  await step('a copy of another format', dp.takeSnapshot({ ...spec, format: 'qcow2' }, nextCall()));
+  let takenAt = 0;
+  await step('a copy', dp.takeSnapshot(spec, nextCall()), (proof) => {
+    ({ takenAt } = proof);
+    return [proof.sizeBytes, takenAt > 0];
+  });
+  await step('the same copy', dp.takeSnapshot(spec, nextCall()), (proof) => proof.takenAt === takenAt);
+  await step('the copy goes', dp.removeSnapshot({ owner, snapshotUid: 'FRIDAY' }, nextCall()));
+  await step('the copy is gone', dp.removeSnapshot({ owner, snapshotUid: 'FRIDAY' }, nextCall()));
+}
+
+/** A volume that is served to runs of this and of another host. */
+export async function exportScript(dp: Dataplane, step: Step): Promise<void> {
+  const owner = ownerOf('volume-export/acme/shared@w1');
+  const volumeUid = 'SHARED';
+  const disk = { owner: ownerOf('replica/acme/shared@w1'), volumeUid, serial: 'SERIAL', sizeMib: 4 };
+  const serve = (floor: number, clients: readonly number[], host = 'w2') =>
+    dp.ensureExports(
+      { owner: { ...owner, runEpoch: floor }, volumeUid, clients: clients.map((runEpoch) => ({ runEpoch, host })) },
+      nextCall(),
+    );
+  const seen = (served: Awaited<ReturnType<typeof serve>>) =>
+    served.map(({ runEpoch, source }) => [runEpoch, source.export.split('.').slice(0, 2), source.address === null]);
+  await step('nothing to serve', serve(1, [1]));
+  await step('nobody may use it', serve(1, []), seen);
+  await step('its bytes', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
+  await step('served', serve(1, [1]), seen);
+  await step('to a second run', serve(1, [1, 2]), seen);
+  await step('to the second alone', serve(2, [2]), seen);
+  await step('to the first again', serve(2, [1, 2]));
+  await step('by an older word', serve(1, [1]));
+  await step('to one of this host', serve(3, [3], 'w1'), seen);
+  await step('every run is cut', dp.removeExports({ owner: { ...owner, runEpoch: 3 }, volumeUid }, nextCall()));
+  await step('again', dp.removeExports({ owner: { ...owner, runEpoch: 3 }, volumeUid }, nextCall()));
+  await step('an older run than was cut', serve(3, [2]));
+  await step('the bytes go', dp.removeReplica({ owner: disk.owner, volumeUid }, nextCall()));
 }
 
 export async function incarnationScript(dp: Dataplane, step: Step): Promise<void> {
@@ -296,8 +371,9 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
     'a rival for the disk',
     start({ ...incarnation(), owner: ownerOf('incarnation/acme/rival@w1'), nics: [] }),
   );
-  await step('resumed', dp.resumeIncarnation(incarnation(), nextCall()));
-  await step('resumed again', dp.resumeIncarnation(incarnation(), nextCall()));
+  const runStatus = (resumed: { readonly runStatus: string }) => resumed.runStatus;
+  const verbs = ['resume', 'resume', 'pause', 'pause', 'reset', 'resume', 'reset'] as const;
+  for (const verb of verbs) await step(verb, dp[`${verb}Incarnation`](incarnation(), nextCall()), runStatus);
   await step('read', dp.readIncarnation(incarnation(), nextCall()), (one) => [
     one.presence,
     one.runStatus,

@@ -4,10 +4,15 @@
  * actors/photon creates the real one; dataplane-conformance.test.ts compares the results of both.
  */
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
+import { simulatedExports } from './simulated-exports.ts';
+import { simulatedGateways } from './simulated-gateways.ts';
 import { simulatedHost } from './simulated-host.ts';
 import { simulatedIncarnations } from './simulated-incarnations.ts';
 import { simulatedSegments } from './simulated-segments.ts';
+import { simulatedServices } from './simulated-services.ts';
+import { simulatedMigrations } from './simulated-migrations.ts';
 import { SimulatedSite, type SiteOptions } from './simulated-site.ts';
+import { simulatedSnapshots } from './simulated-snapshots.ts';
 import { simulatedStorage } from './simulated-storage.ts';
 
 export interface SimulatedDataplane extends Dataplane {
@@ -19,8 +24,13 @@ export function createSimulatedDataplane(options: SiteOptions): SimulatedDatapla
   const site = new SimulatedSite(options);
   return {
     ...simulatedSegments(site),
+    ...simulatedServices(site),
+    ...simulatedGateways(site),
     ...simulatedIncarnations(site),
+    ...simulatedMigrations(site),
     ...simulatedStorage(site),
+    ...simulatedExports(site),
+    ...simulatedSnapshots(site),
     ...simulatedHost(site),
     kill: () => site.kill(),
     close: () => {

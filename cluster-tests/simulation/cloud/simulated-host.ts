@@ -34,6 +34,7 @@ export function simulatedHost(site: SimulatedSite): HostDataplane {
         qemuVersion: '7.2.0',
         kvm: false,
         allowedRoots: options.allowedRoots,
+        storage: options.storage,
       })),
     readDisk: () => Promise.resolve(diskOf(kernel)),
     sweep: (known, call) =>
@@ -57,6 +58,7 @@ function residueOf(kernel: SimulatedKernel): ResidueItem[] {
     ...[...kernel.taps.values()].map(({ name, owner }) => ({ what: 'interface', name, owner })),
     ...[...kernel.incarnations.values()].map(({ id, owner }) => ({ what: 'folder', name: id, owner })),
     ...[...kernel.copies].map(([key, { owners }]) => ({ what: 'file', name: key, owner: owners[0] ?? null })),
+    ...[...kernel.exports].map(([id, { owner }]) => ({ what: 'folder', name: `exports/${id}`, owner })),
     ...[...kernel.replicas].map(([uid, { owner }]) => ({ what: 'file', name: `volumes/${uid}`, owner })),
   ] as ResidueItem[];
 }
@@ -92,6 +94,8 @@ function sweep(
       kernel.rest(incarnation, 'dead', { reason: 'host_quit', detail: 'Swept.' });
       kernel.incarnations.delete(incarnation.id);
     });
+  for (const [id, { owner }] of kernel.exports)
+    take({ what: 'folder', name: `exports/${id}`, owner }, () => kernel.cut(id));
   for (const tap of kernel.taps.values())
     take({ what: 'interface', name: tap.name, owner: tap.owner }, () => dropStrayTap(kernel, tap));
   for (const { vpc, namespace, owner } of kernel.segments.values())
@@ -104,6 +108,8 @@ function sweep(
     const owner = copy.owners.find((one) => owners.has(one.actor)) ?? copy.owners[0] ?? null;
     take({ what: 'file', name: key, owner }, () => void dropCopyOwners(kernel, key, (one) => !owners.has(one.actor)));
   }
+  for (const [actor, { owner }] of kernel.incoming)
+    take({ what: 'file', name: `incoming/${actor}`, owner }, () => void kernel.incoming.delete(actor));
   return { removed, kept: kept + kernel.replicas.size, failed };
 }
 

@@ -19,16 +19,17 @@ import {
   qmpTimeout,
 } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { stallOf } from '@photoncloud/actors/dataplane/hypervisor/qemu-stall';
+import { runIsSent } from '@photoncloud/actors/dataplane/migration/migration-errors';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
-import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { IncarnationDisk, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 const names = new KernelNames('sim');
-const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
-const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
+export const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
+export const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
   incarnation !== undefined && incarnation.status !== 'dead';
 
 const quit: IncarnationEnd = { reason: 'host_quit', detail: 'QEMU was told to quit.' };
@@ -40,16 +41,37 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
   const { kernel } = site;
   const lockOf = ({ owner }: IncarnationRef): string => `incarnation ${incarnationId(owner)}`;
   const find = ({ owner }: IncarnationRef): QemuProcess | undefined => kernel.incarnations.get(incarnationId(owner));
+  const tell = (
+    operation: 'resumeIncarnation' | 'pauseIncarnation' | 'resetIncarnation',
+    incarnation: IncarnationRef,
+    call: Call,
+    change: (found: QemuProcess) => void,
+  ) =>
+    site.change(operation, 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+      const found = find(incarnation);
+      if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
+      if (found.sending) throw runIsSent(incarnation.owner.actor);
+      if (found.hung) throw qmpTimeout(`telling ${incarnation.owner.actor}`, 2_000);
+      change(found);
+      return { runStatus: found.status };
+    });
   return {
     startIncarnation: (spec, call) =>
       site.change('startIncarnation', 'incarnation', lockOf(spec), spec.owner, call, () => start(kernel, spec)),
-    resumeIncarnation: (incarnation, call) =>
-      site.change('resumeIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
-        const found = find(incarnation);
-        if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
-        if (found.hung) throw qmpTimeout(`resuming ${incarnation.owner.actor}`, 2_000);
+    resumeIncarnation: async (incarnation, call) => {
+      let resumedAt: number | null = null;
+      const { runStatus } = await tell('resumeIncarnation', incarnation, call, (found) => {
+        resumedAt = found.status === 'running' ? null : kernel.nowMs();
         kernel.run(found);
-        return { runStatus: found.status };
+      });
+      return { runStatus, resumedAt };
+    },
+    pauseIncarnation: (incarnation, call) =>
+      tell('pauseIncarnation', incarnation, call, (found) => kernel.pause(found)),
+    // QEMU says of a guest that has not run since its reset what it says before the first instruction.
+    resetIncarnation: (incarnation, call) =>
+      tell('resetIncarnation', incarnation, call, (found) => {
+        if (found.status === 'paused') found.status = 'prelaunch';
       }),
     watchIncarnation: (incarnation, call) =>
       site.watch(call.signal, (): IncarnationEnd | null => {
@@ -82,6 +104,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
       return Promise.resolve({ presence: 'alive', proof, runStatus: found.status, guestMacs } as const);
     },
     readConsole: () => Promise.resolve(Buffer.alloc(0)),
+    openConsole: () => Promise.reject(new PhotonError('rejection', 'console_absent', 'simulated guests print nothing')),
     cleanIncarnation: (incarnation, call) =>
       site.change('cleanIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
         const found = find(incarnation);
@@ -91,7 +114,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
   };
 }
 
-function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStarted {
+export function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStarted {
   const id = incarnationId(spec.owner);
   const found = kernel.incarnations.get(id);
   if (isAlive(found)) {
@@ -111,7 +134,8 @@ function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStart
     pid,
     startTime: String(pid),
     taps,
-    status: 'prelaunch',
+    status: spec.incoming === undefined ? 'prelaunch' : 'incoming',
+    sending: false,
     end: null,
     hung: false,
     stalled: false,
@@ -125,6 +149,9 @@ function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStart
   return describe(incarnation, true).answer;
 }
 
+/** Its bytes are in a file of the host, which QEMU locks. */
+const isOnHost = ({ source = null }: IncarnationDisk): boolean => source === null;
+
 /** Checks preconditions in the order of the real dataplane, so that both return the same error. */
 function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
   for (const nic of spec.nics) {
@@ -132,7 +159,7 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
     const tap = kernel.findTap(name);
     if (tap === undefined || tap.vpc !== null) throw tapMissing(name, nic.port);
   }
-  for (const disk of spec.disks)
+  for (const disk of spec.disks.filter(isOnHost))
     if (!kernel.replicas.has(disk.volumeUid)) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
   for (const [sha256, format] of [
     [spec.boot?.kernelSha256, 'kernel'],
@@ -146,7 +173,7 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
   }
   const writes = (incarnation: QemuProcess): boolean =>
     isAlive(incarnation) &&
-    incarnation.spec.disks.some((disk) => spec.disks.some((own) => own.volumeUid === disk.volumeUid));
+    incarnation.spec.disks.some((disk) => isOnHost(disk) && spec.disks.some((own) => own.volumeUid === disk.volumeUid));
   if ([...kernel.incarnations.values()].some(writes))
     throw new PhotonError('fault', 'disk_locked', `Another process writes a disk of ${spec.vm}.`);
 }

@@ -13,13 +13,20 @@ import type {
   ImageFormat,
   IncarnationSpec,
   OwnerToken,
+  AddressPair,
 } from '@photoncloud/machines/values/wiring';
 
 export interface DhcpHost {
   readonly tap: string;
   readonly mac: string;
   readonly hostname: string;
+  /** Of a tap that stands by; another host has the address. */
+  readonly standby: boolean;
+  readonly pairs: readonly AddressPair[];
 }
+
+/** Where a /32 route leads: to a bridge of this host, or to another host; by index. */
+export type Route = { readonly bridge: number } | { readonly host: number };
 
 export interface DhcpServer {
   readonly configuration: string;
@@ -36,6 +43,8 @@ export interface Segment {
   readonly vpc: string;
   readonly namespace: string;
   owner: OwnerToken;
+  /** Index of this host among those of the cluster. */
+  self: number;
   vni: number;
   /** Of vx0. */
   mtu: number;
@@ -47,10 +56,13 @@ export interface Segment {
   readonly bridges: Map<string, Bridge>;
   /** Network -> its dnsmasq, whose configuration stays when bridge or server vanish. */
   readonly served: Map<string, DhcpServer>;
-  readonly routes: Map<string, number>;
+  /** Address -> route; read by `routeTo` of simulated-routes.ts. */
+  readonly routes: Map<string, Route>;
   readonly dhcpHosts: Map<string, DhcpHost>;
   /** Section -> key -> element, of sections whose elements are put by their owners. */
   readonly elements: Map<string, Map<string, unknown>>;
+  /** What conntrack of the gateway knows: flow -> its translation; kept by simulated-translation.ts. */
+  readonly flows: Map<string, { readonly external: string; readonly inside: string }>;
 }
 
 /** How a tap is connected to its network. */
@@ -62,8 +74,10 @@ export interface TapWiring {
   readonly bridgeIfindex: number;
   readonly mac: string;
   readonly address: string;
-  /** Security groups whose rules apply to the address. */
+  /** Security groups whose rules apply to the addresses. */
   readonly groups: readonly string[];
+  readonly pairs: readonly AddressPair[];
+  readonly portSecurity: boolean;
 }
 
 export interface Tap {
@@ -84,13 +98,25 @@ export interface QemuProcess {
   readonly pid: number;
   readonly startTime: string;
   readonly taps: readonly string[];
-  /** `dead`: the process has ended and only its folder is left. */
-  status: 'prelaunch' | 'running' | 'shutdown' | 'dead';
+  /**
+   * `dead`: the process has ended and only its folder is left. `incoming`: nothing has arrived yet. `paused`: it has
+   * arrived, or was sent.
+   */
+  status: 'prelaunch' | 'incoming' | 'paused' | 'running' | 'shutdown' | 'dead';
+  /** The guest is being sent to another host, or was. */
+  sending: boolean;
   end: IncarnationEnd | null;
   /** The process does not answer on its QMP socket. */
   hung: boolean;
   /** The process runs, and the guest stands still: the disk was full when it wrote. */
   stalled: boolean;
+}
+
+/** Serves a volume to a run. */
+export interface ServingProcess {
+  readonly owner: OwnerToken;
+  readonly pid: number;
+  readonly volumeUid: string;
 }
 
 export interface Copy {
@@ -103,6 +129,10 @@ export interface Replica {
   owner: OwnerToken;
   readonly format: DiskFormat;
   readonly sizeBytes: number;
+  /** That guests have written, one after the other. */
+  rows: number;
+  /** Of the copy that a snapshot has: when it was taken, ms. */
+  readonly takenAt?: number;
 }
 
 export interface SourceFile {
@@ -125,16 +155,26 @@ export class SimulatedKernel {
   readonly segments = new Map<string, Segment>();
   readonly taps = new Map<string, Tap>();
   readonly incarnations = new Map<string, QemuProcess>();
+  /** By `<volume uid>.<run epoch>`. */
+  readonly exports = new Map<string, ServingProcess>();
+  /** Counts the starts of the host. */
+  boot = 1;
+  /** External network -> when the permit of this host's gateways runs out. */
+  readonly permits = new Map<string, number>();
   /** The disk is full: guests that write stand still. */
   diskFull = false;
   // On disk; survives a reset.
   readonly copies = new Map<string, Copy>();
+  /** How many bytes have come of what an image copy gathers. */
+  readonly incoming = new Map<string, { readonly owner: OwnerToken; readonly receivedBytes: number }>();
   readonly replicas = new Map<string, Replica>();
+  /** Volume uid -> lowest run epoch that may use it. */
+  readonly exportFloors = new Map<string, number>();
   readonly floors = new Map<string, Floor>();
   /** Files tenants may import, by path. */
   readonly files = new Map<string, SourceFile>();
   private readonly note: (fact: KernelFact) => void;
-  private readonly nowMs: () => number;
+  readonly nowMs: () => number;
   private readonly listeners = new Set<() => void>();
   private numbers = 0;
 
@@ -149,6 +189,14 @@ export class SimulatedKernel {
   next(): number {
     this.numbers += 1;
     return this.numbers;
+  }
+
+  /** This host may forward for the external network until then. */
+  permit(network: string, untilMs: number): void {
+    const before = this.permits.get(network);
+    if (before === undefined && untilMs <= this.nowMs()) return;
+    this.permits.set(network, untilMs);
+    this.record({ fact: 'gateway.permitted', network, untilMs });
   }
 
   record(fact: Bare<KernelFact>): void {
@@ -188,6 +236,14 @@ export class SimulatedKernel {
     this.changed();
   }
 
+  /** The guest stands still, and may go on. */
+  pause(incarnation: QemuProcess): void {
+    if (incarnation.status !== 'running') return;
+    incarnation.status = 'paused';
+    this.record({ fact: 'incarnation.rests', vm: incarnation.spec.vm, pid: incarnation.pid, reason: 'paused' });
+    this.changed();
+  }
+
   /** The guest stops running; with status `shutdown` the QEMU process is still there. */
   rest(incarnation: QemuProcess, status: 'shutdown' | 'dead', end: IncarnationEnd): void {
     const ran = incarnation.status === 'running';
@@ -201,15 +257,21 @@ export class SimulatedKernel {
   }
 
   run(incarnation: QemuProcess): void {
-    if (incarnation.status !== 'prelaunch') return;
+    if (incarnation.status !== 'prelaunch' && incarnation.status !== 'paused') return;
     incarnation.status = 'running';
     this.record({
       fact: 'incarnation.runs',
       vm: incarnation.spec.vm,
       incarnationUid: incarnation.owner.uid,
       pid: incarnation.pid,
+      volumes: incarnation.spec.disks.map(({ volume }) => volume),
     });
     this.changed();
+  }
+
+  /** Ends an export. */
+  cut(id: string): void {
+    if (this.exports.delete(id)) this.changed();
   }
 
   /** The host is powered off and on: disks stay, everything else is gone. */
@@ -217,6 +279,9 @@ export class SimulatedKernel {
     for (const incarnation of this.incarnations.values())
       this.rest(incarnation, 'dead', { reason: 'gone', detail: 'The host was reset.' });
     this.incarnations.clear();
+    this.exports.clear();
+    this.boot += 1;
+    for (const network of this.permits.keys()) this.permit(network, this.nowMs());
     for (const vpc of this.segments.keys()) this.deleteSegment(vpc);
     for (const name of this.taps.keys()) this.deleteTap(name);
     this.changed();

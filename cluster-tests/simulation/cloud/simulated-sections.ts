@@ -6,7 +6,12 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SegmentBroken } from '@photoncloud/actors/dataplane/contract/network-contract';
 import { addressSetsIn } from '@photoncloud/actors/dataplane/address-set/address-sets-section';
+import { metadataIn } from '@photoncloud/actors/dataplane/metadata/metadata-section';
+import { rangesIn } from '@photoncloud/actors/dataplane/overlay/ranges-section';
+import { peeringsIn } from '@photoncloud/actors/dataplane/peering/peerings-section';
+import { externalAddressesIn, gatewayIn, staticRoutesIn } from '@photoncloud/actors/dataplane/router/router-checks';
 import { membersIn } from '@photoncloud/actors/dataplane/security-group/group-members-section';
+import { servicesIn } from '@photoncloud/actors/dataplane/service-ip/service-ips-section';
 import { groupsIn } from '@photoncloud/actors/dataplane/security-group/security-groups-section';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { mtuTooLarge, overlayOutdated, segmentMissing } from '@photoncloud/actors/dataplane/segment/segment-errors';
@@ -14,6 +19,8 @@ import type { Section } from '@photoncloud/actors/dataplane/segment/segment-sect
 import { networksIn, overlayIn, routesIn } from '@photoncloud/actors/dataplane/wiring-checks';
 import type { Elements, NetworkSpec, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { Segment, SimulatedKernel } from './simulated-kernel.ts';
+import { holdingsOf, remoteOf } from './simulated-routes.ts';
+import { endingFlows } from './simulated-translation.ts';
 
 export const names = new KernelNames('sim');
 
@@ -51,6 +58,7 @@ const overlay: SimulatedSection = {
       vpc,
       namespace: names.namespaceOf(vpc),
       owner,
+      self: self.index,
       vni,
       mtu,
       vxlanIfindex: null,
@@ -61,12 +69,15 @@ const overlay: SimulatedSection = {
       routes: new Map(),
       dhcpHosts: new Map(),
       elements: new Map(),
+      flows: new Map(),
     };
     const rises = known === undefined || segment.vni !== vni;
     if (segment.vni !== vni) segment.vxlanIfindex = null;
     // A new device has none of the routes that led over the one before.
-    if (segment.vxlanIfindex === null) segment.routes.clear();
+    if (segment.vxlanIfindex === null)
+      for (const [address, route] of segment.routes) if ('host' in route) segment.routes.delete(address);
     segment.owner = owner;
+    segment.self = self.index;
     segment.vni = vni;
     segment.mtu = mtu;
     segment.vxlanIfindex ??= kernel.next();
@@ -198,6 +209,10 @@ const networks: SimulatedSection = {
   },
 };
 
+/** Addresses of taps that do not stand by: a whole list never displaces their routes. */
+const localIn = (segment: Segment): ReadonlySet<string> =>
+  new Set(holdingsOf(segment).flatMap(({ address, standby }) => (standby ? [] : [address])));
+
 const routes: SimulatedSection = {
   name: 'routes',
   after: ['overlay'],
@@ -205,26 +220,29 @@ const routes: SimulatedSection = {
 
   ensure: async (place, elements) => {
     const segment = standing(place);
-    segment.routes.clear();
-    for (const { address, host } of routesIn(elements))
-      if (!segment.dhcpHosts.has(address)) segment.routes.set(address, host);
+    const wanted = routesIn(elements);
+    for (const [address, route] of segment.routes)
+      if ('host' in route && !wanted.some((one) => one.address === address)) segment.routes.delete(address);
+    const local = localIn(segment);
+    for (const { address, host } of wanted) if (!local.has(address)) segment.routes.set(address, { host });
   },
 
   change: async (place, { put, removed }) => {
     const segment = standing(place);
     for (const { address, host } of routesIn(removed))
-      if (segment.routes.get(address) === host) segment.routes.delete(address);
-    for (const { address, host } of routesIn(put)) segment.routes.set(address, host);
+      if (remoteOf(segment, address) === host) segment.routes.delete(address);
+    for (const { address, host } of routesIn(put)) segment.routes.set(address, { host });
   },
 
   read: async (place, wanted, unwanted) => {
     const segment = standing(place);
+    const local = localIn(segment);
     const drift = [
       ...routesIn(wanted)
-        .filter(({ address, host }) => !segment.dhcpHosts.has(address) && segment.routes.get(address) !== host)
+        .filter(({ address, host }) => !local.has(address) && remoteOf(segment, address) !== host)
         .map(({ address }) => `no route to ${address}`),
       ...routesIn(unwanted)
-        .filter(({ address, host }) => segment.routes.get(address) === host)
+        .filter(({ address, host }) => remoteOf(segment, address) === host)
         .map(({ address }) => `still a route to ${address}`),
     ];
     return { facts: {}, drift };
@@ -270,9 +288,16 @@ export const ownedSection = (name: string, check: (elements: Elements) => void):
 
 export const simulatedSections: readonly SimulatedSection[] = [
   overlay,
+  ownedSection('ranges', (elements) => void rangesIn(elements)),
   networks,
+  ownedSection('metadata', (elements) => void metadataIn(elements)),
   routes,
   ownedSection('address-sets', (elements) => void addressSetsIn(elements)),
   ownedSection('security-groups', (elements) => void groupsIn(elements)),
   ownedSection('group-members', (elements) => void membersIn(elements)),
+  ownedSection('service-ips', (elements) => void servicesIn(elements)),
+  ownedSection('peerings', (elements) => void peeringsIn(elements)),
+  ownedSection('static-routes', (elements) => void staticRoutesIn(elements)),
+  endingFlows(ownedSection('gateway', (elements) => void gatewayIn(elements))),
+  endingFlows(ownedSection('external-addresses', (elements) => void externalAddressesIn(elements))),
 ];

@@ -6,6 +6,7 @@
 import type {
   NetworkDataplane,
   SegmentBroken,
+  SegmentOutcome,
   Sections,
   TapReading,
 } from '@photoncloud/actors/dataplane/contract/network-contract';
@@ -36,6 +37,11 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
     host: kernel.host,
     segment,
   });
+  const noted = <Outcome extends SegmentOutcome>({ owner, vpc }: SegmentRef, outcome: Outcome): Outcome => {
+    for (const [section, generation] of Object.entries(outcome.proven))
+      kernel.record({ fact: 'section.proven', vpc, owner: owner.uid, section, generation });
+    return outcome;
+  };
   return {
     realizeSegment: ({ segment, sections }, call) =>
       site.change(
@@ -44,12 +50,12 @@ export function simulatedSegments(site: SimulatedSite): NetworkDataplane {
         `segment ${segment.vpc}`,
         segment.owner,
         call,
-        () => realizeSections(at(segment, withFaults(site)), sections, call.signal),
+        async () => noted(segment, await realizeSections(at(segment, withFaults(site)), sections, call.signal)),
         () => realizeSections(at(segment), firstOf(sections), call.signal),
       ),
     changeSegment: ({ segment, changes }, call) =>
-      site.change('changeSegment', 'segment', `segment ${segment.vpc}`, segment.owner, call, () =>
-        changeSections(at(segment, withFaults(site)), changes),
+      site.change('changeSegment', 'segment', `segment ${segment.vpc}`, segment.owner, call, async () =>
+        noted(segment, await changeSections(at(segment, withFaults(site)), changes)),
       ),
     readSegment: ({ segment, sections }) => readSections(at(segment), sections),
     watchSegment: ({ segment, sections }, call) =>

@@ -25,9 +25,13 @@ export interface SiteOptions {
   /** Counts faults of calls, such as `wireTap kernel_busy`, for the summary of the runs. */
   readonly count: (what: string) => void;
   readonly allowedRoots: readonly string[];
+  /** The host takes shared volumes. */
+  readonly storage: boolean;
   readonly memoryMib: number;
   /** Another host's kernel; undefined while its node is down. */
   readonly peer: (host: string) => SimulatedKernel | undefined;
+  /** Whether another host's kernel answers this one's. */
+  readonly echoes: (host: string) => boolean;
 }
 
 interface PendingOperation {
@@ -35,7 +39,7 @@ interface PendingOperation {
   readonly apply: () => unknown;
 }
 
-type FencedKind = 'segment' | 'tap' | 'incarnation' | 'copy' | 'replica';
+type FencedKind = 'segment' | 'gateway' | 'tap' | 'incarnation' | 'copy' | 'replica' | 'export' | 'snapshot';
 
 export class SimulatedSite {
   readonly options: SiteOptions;

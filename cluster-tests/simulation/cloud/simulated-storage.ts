@@ -4,13 +4,19 @@
  * simulated-dataplane.ts; the state is in simulated-kernel.ts, on its disk.
  */
 import { Readable } from 'node:stream';
-import type { ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
+import type { Gathered, ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
 import { blobMissing, refuseImage } from '@photoncloud/actors/dataplane/image/image-errors';
 import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
 import { imageLarger, replicaDiffers } from '@photoncloud/actors/dataplane/volume/replica-errors';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { CopyProof, ImageFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
-import type { SimulatedKernel, SourceFile } from './simulated-kernel.ts';
+import type {
+  CopyGatherSpec,
+  CopyProof,
+  ImageFormat,
+  OwnerToken,
+  ReplicaSpec,
+} from '@photoncloud/machines/values/wiring';
+import type { Copy, SimulatedKernel, SourceFile } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 const mib = 1 << 20;
@@ -25,6 +31,16 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
       site.change('importCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
         const { proof } = inspect(site, spec);
         return addCopy(kernel, proof, spec.format, spec.owner);
+      }),
+    gatherCopy: (spec, call) =>
+      site.change('gatherCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => gather(site, spec)),
+    putGathered: (actor) => Promise.reject(new PhotonError('fault', 'upload_not_ready', `${actor} takes no bytes.`)),
+    storeGathered: (spec, call) =>
+      site.change('storeGathered', 'copy', copyLock(spec.owner), spec.owner, call, () => {
+        const { proof } = stored(site, spec) ?? source(site, spec);
+        const copy = addCopy(kernel, proof, spec.format, spec.owner);
+        kernel.incoming.delete(spec.owner.actor);
+        return copy;
       }),
     fetchCopy: (spec, call) =>
       site.change('fetchCopy', 'copy', copyLock(spec.owner), spec.owner, call, () => {
@@ -44,9 +60,14 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
       return Promise.resolve({ stream: Readable.from([]), sizeBytes: found.proof.sizeBytes });
     },
     removeCopy: (copy, call) =>
-      site.change('removeCopy', 'copy', copyLock(copy.owner), copy.owner, call, () => ({
-        removed: dropCopyOwners(kernel, `${copy.sha256}.${copy.format}`, (owner) => sameUid(owner, copy.owner)),
-      })),
+      site.change('removeCopy', 'copy', copyLock(copy.owner), copy.owner, call, () => {
+        kernel.incoming.delete(copy.owner.actor);
+        return {
+          removed:
+            copy.sha256 === null ||
+            dropCopyOwners(kernel, `${copy.sha256}.${copy.format}`, (owner) => sameUid(owner, copy.owner)),
+        };
+      }),
     ensureReplica: (spec, call) =>
       site.change('ensureReplica', 'replica', `volume ${spec.volumeUid}`, spec.owner, call, () =>
         makeReplica(kernel, spec),
@@ -78,6 +99,41 @@ function inspect(site: SimulatedSite, { path, format, sha256 }: ImageFile): Sour
   return file;
 }
 
+/** What an address has, or what a client sends: a file that is named by its address or digest. */
+function source(site: SimulatedSite, { owner, source: from, format, sha256 }: CopyGatherSpec): SourceFile {
+  const named = 'url' in from ? from.url : `upload:${sha256}`;
+  const file = site.kernel.files.get(named);
+  const refusal =
+    file === undefined
+      ? 'source_refused'
+      : file.format !== format
+        ? 'format_lies'
+        : file.proof.sha256 !== sha256
+          ? 'digest_mismatch'
+          : undefined;
+  if (refusal !== undefined) site.kernel.incoming.delete(owner.actor);
+  if (file === undefined || refusal !== undefined) throw refuseImage(refusal ?? 'source_refused', named);
+  return file;
+}
+
+/** What became a copy before, without an answer. @throws fault `gathered_missing` */
+function stored({ kernel }: SimulatedSite, { owner, format, sha256 }: CopyGatherSpec): Copy | undefined {
+  if (kernel.incoming.has(owner.actor)) return undefined;
+  const copy = kernel.copies.get(`${sha256}.${format}`);
+  if (copy?.owners.some((one) => sameUid(one, owner)) === true) return copy;
+  throw new PhotonError('fault', 'gathered_missing', `The bytes of ${owner.actor} are not all there; ask again.`);
+}
+
+/** A third of the bytes comes at each call. */
+function gather(site: SimulatedSite, spec: CopyGatherSpec): Gathered {
+  const { sizeBytes } = source(site, spec).proof;
+  const key = spec.owner.actor;
+  const before = site.kernel.incoming.get(key)?.receivedBytes ?? 0;
+  const receivedBytes = Math.min(sizeBytes, before + Math.ceil(sizeBytes / 3));
+  site.kernel.incoming.set(key, { owner: spec.owner, receivedBytes });
+  return { receivedBytes, totalBytes: sizeBytes, isWhole: receivedBytes === sizeBytes };
+}
+
 function addCopy(kernel: SimulatedKernel, proof: CopyProof, format: ImageFormat, owner: OwnerToken): CopyProof {
   const key = `${proof.sha256}.${format}`;
   const others = (kernel.copies.get(key)?.owners ?? []).filter((one) => !sameUid(one, owner));
@@ -99,13 +155,14 @@ function makeReplica(kernel: SimulatedKernel, spec: ReplicaSpec) {
   refuseOlder(`volume ${spec.volumeUid}`, spec.owner, present?.owner ?? null);
   if (present !== undefined && present.format !== spec.format)
     throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
-  if (present !== undefined && present.sizeBytes !== sizeBytes)
+  if (present !== undefined && present.sizeBytes > sizeBytes)
     throw replicaDiffers(spec.volumeUid, `it holds ${present.sizeBytes} bytes, not ${spec.sizeMib} MiB`);
   if (present === undefined && spec.image !== null) {
     const copy = kernel.copies.get(`${spec.image.sha256}.${spec.image.format}`);
     if (copy === undefined) throw blobMissing(spec.image.sha256);
     if (copy.proof.virtualSizeBytes > sizeBytes) throw imageLarger(copy.proof.virtualSizeBytes, sizeBytes);
   }
-  kernel.replicas.set(spec.volumeUid, { owner: spec.owner, format: spec.format, sizeBytes });
+  const rows = present?.rows ?? 0;
+  kernel.replicas.set(spec.volumeUid, { owner: spec.owner, format: spec.format, sizeBytes, rows });
   return { sizeBytes, allocatedBytes: 0, created: present === undefined };
 }

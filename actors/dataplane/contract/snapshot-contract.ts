@@ -1,0 +1,22 @@
+/**
+ * The part of the dataplane's interface that copies the bytes of a volume as they are at one moment, also while a guest
+ * or an export writes to them. Effects of `snapshot-copy` call it.
+ */
+import type { SnapshotProof, SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { Call } from './call-contract.ts';
+
+export interface SnapshotRef {
+  readonly owner: OwnerToken;
+  readonly snapshotUid: string;
+}
+
+export interface SnapshotDataplane {
+  /**
+   * A copy that is complete stays as it is; what was left of an attempt that was broken off is removed, and a new
+   * moment is taken. @throws fault `storage_full`, `storage_failed`, `snapshot_failed`, `snapshot_disturbed`; defeat
+   * `volume_empty`, `disk_damaged`; unknown `qmp_timeout`
+   */
+  takeSnapshot(spec: SnapshotSpec, call: Call): Promise<SnapshotProof>;
+  removeSnapshot(snapshot: SnapshotRef, call: Call): Promise<{ readonly removed: boolean }>;
+}

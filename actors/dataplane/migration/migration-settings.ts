@@ -1,0 +1,92 @@
+/**
+ * What both QEMUs of a migration are told before it begins: every capability and parameter, because they stick from an
+ * earlier migration, and the key of their connections (docs/threats.md#t27). TLS with a pre-shared key authenticates
+ * both ends; its session keys are made anew for each connection (docs/decisions/0019-key-of-a-migration.md).
+ *
+ * QEMU sees only its empty root folder, so the key is put there for the time of the migration, readable by its user.
+ */
+import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { fileError } from '../kernel-errors.ts';
+import type { IncarnationPaths } from '../hypervisor/qemu-folder.ts';
+import type { QmpClient } from '../hypervisor/qmp-client.ts';
+import { readTextFile } from '../storage-files.ts';
+
+/** Of QEMU's object with the key. */
+export const keyObject = 'migration';
+/** The name that the client proves to have the key of. */
+const keyUser = 'photon';
+
+const capabilities = {
+  xbzrle: false,
+  multifd: false,
+  'postcopy-ram': false,
+  events: true,
+  // The mirrors of local volumes are ended while the guest stands still and its disks are still the source's.
+  'pause-before-switchover': true,
+  // The target opens disks for writing only when it is resumed.
+  'late-block-activate': true,
+};
+
+/** Bytes per second; QEMU's default of 128 MiB/s would make every pause longer. */
+const bandwidth = 2 ** 40;
+
+/** Tells one end. @param throttle only of the source */
+export async function settle(client: QmpClient, ask: { throttle: boolean; maxDowntimeMs: number }): Promise<void> {
+  const wanted = { ...capabilities, 'auto-converge': ask.throttle };
+  const states = Object.entries(wanted).map(([capability, state]) => ({ capability, state }));
+  await client.execute('migrate-set-capabilities', { capabilities: states });
+  await client.execute('migrate-set-parameters', {
+    'downtime-limit': ask.maxDowntimeMs,
+    'max-bandwidth': bandwidth,
+    'tls-creds': keyObject,
+  });
+}
+
+const keyFolder = (paths: IncarnationPaths): string => path.join(paths.emptyFolder, 'tls');
+
+/** Gives a QEMU the key of the migration; one that it had of another migration is replaced. */
+export async function giveKey(
+  site: DataplaneSite,
+  paths: IncarnationPaths,
+  client: QmpClient,
+  migration: string,
+  endpoint: 'server' | 'client',
+): Promise<void> {
+  const folder = keyFolder(paths);
+  const user = Number(await readTextFile(paths.uidFile));
+  const line = `${keyUser}:${site.options.migrationKey(migration).toString('hex')}\n`;
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o500 });
+    await rm(path.join(folder, 'keys.psk'), { force: true });
+    await writeFile(path.join(folder, 'keys.psk'), line, { mode: 0o400 });
+    for (const one of [folder, path.join(folder, 'keys.psk')]) await chown(one, user, user);
+  } catch (error) {
+    throw fileError('giving QEMU the key of a migration', error);
+  }
+  await allowing(/not found/i, client.execute('object-del', { id: keyObject }));
+  const object = { 'qom-type': 'tls-creds-psk', id: keyObject, endpoint, dir: '/tls' };
+  await client.execute('object-add', endpoint === 'client' ? { ...object, username: keyUser } : object, 30_000);
+}
+
+/** The key is of no more use: QEMU forgets it, and the file goes. */
+export async function takeKey(paths: IncarnationPaths, client: QmpClient): Promise<void> {
+  await allowing(/not found|in use/i, client.execute('object-del', { id: keyObject }));
+  try {
+    await rm(keyFolder(paths), { recursive: true, force: true });
+  } catch (error) {
+    throw fileError('removing the key of a migration', error);
+  }
+}
+
+/** A refusal of QEMU that says that it is so already is none. */
+export async function allowing(words: RegExp, work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    const isSo = error instanceof PhotonError && error.record.code === 'qmp_refused' && words.test(error.message);
+    if (!isSo) throw error;
+  }
+}

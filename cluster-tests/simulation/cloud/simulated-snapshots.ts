@@ -1,0 +1,36 @@
+/**
+ * Copies of volumes on a simulated host, by the contract in snapshot-contract.ts: what guests have written until then.
+ * Called by simulated-dataplane.ts; a copy is kept among the replicas of simulated-kernel.ts, as the file of it is.
+ */
+import type { SnapshotDataplane } from '@photoncloud/actors/dataplane/contract/snapshot-contract';
+import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
+import { volumeEmpty } from '@photoncloud/actors/dataplane/snapshot/snapshot-errors';
+import type { SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
+import type { SimulatedKernel } from './simulated-kernel.ts';
+import type { SimulatedSite } from './simulated-site.ts';
+
+export function simulatedSnapshots(site: SimulatedSite): SnapshotDataplane {
+  const { kernel } = site;
+  return {
+    takeSnapshot: (spec, call) =>
+      site.change('takeSnapshot', 'snapshot', `snapshot ${spec.snapshotUid}`, spec.owner, call, () =>
+        take(kernel, spec),
+      ),
+    removeSnapshot: ({ owner, snapshotUid }, call) =>
+      site.change('removeSnapshot', 'snapshot', `snapshot ${snapshotUid}`, owner, call, () => {
+        refuseOlder(`snapshot ${snapshotUid}`, owner, kernel.replicas.get(snapshotUid)?.owner ?? null);
+        return { removed: kernel.replicas.delete(snapshotUid) };
+      }),
+  };
+}
+
+function take(kernel: SimulatedKernel, { owner, snapshotUid, volumeUid, format }: SnapshotSpec) {
+  const present = kernel.replicas.get(snapshotUid);
+  refuseOlder(`snapshot ${snapshotUid}`, owner, present?.owner ?? null);
+  const volume = kernel.replicas.get(volumeUid);
+  if (present === undefined && volume?.format !== format) throw volumeEmpty(volumeUid);
+  const { sizeBytes, rows } = present ?? volume ?? { sizeBytes: 0, rows: 0 };
+  const takenAt = present?.takenAt ?? kernel.nowMs();
+  kernel.replicas.set(snapshotUid, { owner, format: 'qcow2', sizeBytes, rows, takenAt });
+  return { sizeBytes, allocatedBytes: 0, takenAt };
+}

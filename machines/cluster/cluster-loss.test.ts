@@ -1,0 +1,80 @@
+/** What the cluster makes of silent hosts: who is told, how often, and how many are more than single losses. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { decided, type Row } from '../values/decision-table-for-tests.ts';
+import type { ClusterContext, HostRecord } from './cluster-context.ts';
+import { isBroken, isFound, presence } from './cluster-loss.ts';
+import { clusterMachine } from './cluster-machine.ts';
+import * as usual from './cluster-rows-for-tests.ts';
+import { record, report } from './cluster-rows-for-tests.ts';
+
+/** Hosts w1, w2 ... of which some are silent. */
+const hostsOf = (count: number, silent: readonly number[], more: Partial<HostRecord> = {}): ClusterContext['hosts'] =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, at) => at + 1).map((n) => [
+      `w${n}`,
+      record(n, silent.includes(n) ? { silent: true, ...more } : {}),
+    ]),
+  );
+const held = (hosts: ClusterContext['hosts']): ClusterContext => ({ ...usual.held, hosts });
+const lost = { type: 'host.lost', host: 'w1' };
+const register = (n: number, silent: boolean) => ({
+  type: 'host.register',
+  host: `w${n}`,
+  facts: report(n),
+  schedulable: !silent,
+  silent,
+  fenced: false,
+});
+const on = (host: string) => ({ host, cpus: 1, memoryMib: 64 });
+const rows = {
+  'waiting/*': {},
+  'reservation/*': { 'vm/t/b': on('w1'), 'vm/t/a': on('w1'), 'vm/t/c': on('w2'), 'migration/t/d': on('w1') },
+};
+const told = (hosts: ClusterContext['hosts'], event: Row['on']) => {
+  const { asked, context } = decided(clusterMachine, held(hosts), { in: 'open', on: event, rows, to: '' });
+  const messages = asked.map(({ params }) => params as { to: string; event: { type: string } });
+  const vms = messages.filter(({ to }) => to.startsWith('vm/')).map(({ to, event: { type } }) => `${type} ${to}`);
+  return { vms, context: context as unknown as ClusterContext };
+};
+
+test('the VMs of a host that is lost are told, and told again when it is back, which no other host says', () => {
+  const gone = told(hostsOf(3, [1]), lost);
+  assert.equal(gone.vms, ['vm.host-lost vm/t/a', 'vm.host-lost vm/t/b']);
+  assert.is(gone.context.hosts['w1']?.lost, true);
+  assert.equal(told(gone.context.hosts, register(2, false)).vms, []);
+  assert.equal(told(gone.context.hosts, register(1, true)).vms, []);
+  const back = told(gone.context.hosts, register(1, false));
+  assert.equal(back.vms, ['vm.host-found vm/t/a', 'vm.host-found vm/t/b']);
+  assert.is(isFound(back.context, register(1, false)), false);
+});
+
+test('a host that is back meanwhile, or was fenced, is not lost', () => {
+  assert.equal(told(hostsOf(3, []), lost).vms, []);
+  assert.equal(told(hostsOf(3, [1], { fenced: true }), lost).vms, []);
+  assert.equal(told({}, lost).vms, []);
+});
+
+test('more than a third of the hosts is more than lost hosts; those that were fenced do not count', () => {
+  const broken = (count: number, ...silent: number[]): boolean => isBroken(hostsOf(count, silent));
+  assert.equal(
+    [broken(3, 1), broken(6, 1, 2), broken(2, 1), broken(6, 1, 2, 3), broken(1)],
+    [false, false, true, true, false],
+  );
+  const fenced = { ...hostsOf(6, [1, 2, 3]), w3: record(3, { silent: true, fenced: true }) };
+  assert.is(isBroken(fenced), true, '2 of 5');
+  assert.equal(presence(hostsOf(3, [])).reason, 'AllPresent');
+  const one = presence(hostsOf(3, [1]));
+  assert.equal([one.status, one.reason], ['False', 'SomeSilent']);
+  assert.match(one.message ?? '', /^1 of 3 hosts is silent \(w1\); bring them back, or fence/);
+  assert.match(presence(hostsOf(3, [1, 2])).message ?? '', /more than a third: .* nothing is moved by itself/);
+});
+
+test('the condition of the cluster follows the hosts', () => {
+  const { context } = told(hostsOf(3, []), register(1, true));
+  assert.is(context.conditions.find(({ type }) => type === 'HostsPresent')?.reason, 'SomeSilent');
+  const again = told(context.hosts, register(1, false)).context;
+  assert.is(again.conditions.find(({ type }) => type === 'HostsPresent')?.reason, 'AllPresent');
+});
+
+test.run();

@@ -1,0 +1,76 @@
+/**
+ * Hosts that are silent: the VMs there are told when a host is lost, and when it is back, and a condition of the
+ * cluster says how many hosts are silent. Pure functions of context and event, computed before the context changes.
+ */
+import { assertEvent } from 'xstate';
+import { withCondition, type ConditionParams } from '../values/conditions.ts';
+import { entryOf, partsOfId } from '../values/identifiers.ts';
+import { rows, send, type Asked, type Seen } from '../values/telling.ts';
+import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
+import { vmHostFound, vmHostLost, type ClusterEvent } from './cluster-protocol.ts';
+
+type At = Seen<ClusterContext, ClusterEvent>;
+
+/** More than this share of the hosts is not lost one by one: the network is, or a site. */
+const mostLost = 1 / 3;
+
+/** Names of the hosts that are silent, of those that no operator has fenced. */
+function silentOf(hosts: ClusterContext['hosts']): { readonly silent: readonly string[]; readonly all: number } {
+  const counted = Object.values(hosts).filter(({ fenced }) => !fenced);
+  return { silent: counted.filter(({ silent }) => silent).map(({ facts }) => facts.name), all: counted.length };
+}
+
+/** So many hosts are silent at once that none of them is taken for dead. */
+export function isBroken(hosts: ClusterContext['hosts']): boolean {
+  const { silent, all } = silentOf(hosts);
+  return silent.length > all * mostLost;
+}
+
+export function presence(hosts: ClusterContext['hosts']): ConditionParams {
+  const type = 'HostsPresent';
+  const { silent, all } = silentOf(hosts);
+  if (silent.length === 0) return { type, status: 'True', reason: 'AllPresent' };
+  const names = silent.toSorted().slice(0, 5).join(', ');
+  const which = `${silent.length} of ${all} hosts ${silent.length === 1 ? 'is' : 'are'} silent (${names})`;
+  const next = 'bring them back, or fence those that are powered off';
+  if (!isBroken(hosts)) return { type, status: 'False', reason: 'SomeSilent', message: `${which}; ${next}` };
+  const message = `${which}, more than a third: the network may be at fault, and nothing is moved by itself; ${next}`;
+  return { type, status: 'False', reason: 'TooManySilent', message };
+}
+
+export const withPresence = (context: ClusterContext, at: number): ClusterContext['conditions'] =>
+  withCondition(context.conditions, presence(context.hosts), at);
+
+const vmsOn = (event: ClusterEvent, host: string): readonly string[] =>
+  Object.entries(rows<Reservation>(event, 'reservation'))
+    .filter(([id, one]) => one.host === host && partsOfId(id).kind === 'vm')
+    .map(([id]) => id)
+    .toSorted();
+
+const isLost = (record: HostRecord | undefined): boolean => record?.silent === true && !record.fenced;
+
+/** Repeated with each message of the host that it is lost, for VMs that did not know. */
+export function tellLost({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'host.lost');
+  const { host } = event;
+  return isLost(entryOf(context.hosts, host)) ? vmsOn(event, host).map((vm) => send(vm, vmHostLost({ host }))) : [];
+}
+
+export function noteLost({ context, event }: At): Partial<ClusterContext> {
+  assertEvent(event, 'host.lost');
+  const record = entryOf(context.hosts, event.host);
+  if (record === undefined || !isLost(record)) return {};
+  return { hosts: { ...context.hosts, [event.host]: { ...record, lost: true } } };
+}
+
+/** Whether the event says that a host is back whose VMs were told that it is lost. */
+export const isFound = ({ hosts }: Pick<ClusterContext, 'hosts'>, event: { readonly type: string }): boolean => {
+  const { type, host, silent } = event as ClusterEvent & { readonly host: string; readonly silent: boolean };
+  return type === 'host.register' && !silent && entryOf(hosts, host)?.lost === true;
+};
+
+export function tellFound({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'host.register');
+  const { host } = event;
+  return isFound(context, event) ? vmsOn(event, host).map((vm) => send(vm, vmHostFound({ host }))) : [];
+}

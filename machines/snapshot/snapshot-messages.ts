@@ -1,0 +1,94 @@
+/** Context and messages of a snapshot: pure functions of context and event. */
+import { assertEvent } from 'xstate';
+import type { z } from 'zod';
+import { roomClaim, roomRelease } from '../cluster/cluster-protocol.ts';
+import { captureDrop, captureEnsure } from '../snapshot-copy/snapshot-copy-protocol.ts';
+import type { DeclaredContext } from '../values/declared.ts';
+import { clusterId, counterpartOf, idOf, partsOfId, tenantId } from '../values/identifiers.ts';
+import type { ValueOf } from '../values/kind.ts';
+import { quotaClaim } from '../values/quota.ts';
+import { rejectFor, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import type { SnapshotProof } from '../values/snapshot-wiring.ts';
+import {
+  snapshotBegin,
+  snapshotEnded,
+  type DeclaredSnapshot,
+  type SnapshotEvent,
+  type volumeFactsSchema,
+} from './snapshot-protocol.ts';
+
+export type VolumeFacts = ValueOf<typeof volumeFactsSchema & z.ZodType>;
+
+export interface SnapshotContext extends DeclaredContext<DeclaredSnapshot> {
+  /** The volume as it was when the snapshot began; null before. Its host has the copy. */
+  readonly source: VolumeFacts | null;
+  /** Of the complete copy. */
+  readonly proof: SnapshotProof | null;
+}
+
+type At = Seen<SnapshotContext, SnapshotEvent>;
+
+const sourceOf = ({ source }: SnapshotContext): VolumeFacts => source as VolumeFacts;
+const copyOf = (context: SnapshotContext): string =>
+  counterpartOf(context.id, 'snapshot-copy', context.source?.host.name ?? '');
+const volumeOf = ({ id, spec }: SnapshotContext): string => idOf('volume', partsOfId(id).tenant, spec?.volume ?? '');
+
+// The volume
+
+export const askVolume = ({ context }: At): readonly Asked[] => [
+  send(volumeOf(context), snapshotBegin({ snapshot: context.id })),
+];
+
+export function takeSource({ event }: At): Partial<SnapshotContext> {
+  assertEvent(event, 'snapshot.begun');
+  const { volume, volumeUid, class: kind, format, sizeMib, host } = event;
+  return { source: { volume, volumeUid, class: kind, format, sizeMib, host }, failure: null, tries: 0 };
+}
+
+/** Repeated, it changes nothing. */
+export const freeVolume = ({ context }: At): readonly Asked[] => [
+  send(volumeOf(context), snapshotEnded({ snapshot: context.id })),
+];
+
+// Quota and room
+
+export const claimQuota = ({ context }: At): readonly Asked[] => [
+  send(
+    tenantId(partsOfId(context.id).tenant),
+    quotaClaim({ kind: 'snapshot', claimant: context.id, mib: sourceOf(context).sizeMib }),
+  ),
+];
+
+export function claimRoom({ context }: At): readonly Asked[] {
+  const { sizeMib, host } = sourceOf(context);
+  return [send(clusterId, roomClaim({ volume: context.id, sizeMib, host: host.name }))];
+}
+
+export const releaseRoom = ({ context }: At): readonly Asked[] => [
+  send(clusterId, roomRelease({ volume: context.id })),
+];
+
+/** The volume is the field to change. */
+export function rejectVolume({ context, event }: At): Acted<SnapshotContext> {
+  assertEvent(event, ['snapshot.hindered', 'quota.refused', 'room.refused']);
+  const { error } = event;
+  const asks = context.waiters.map(({ commandId }) => rejectFor(commandId, error, 'spec.volume'));
+  return { changes: { waiters: [] }, asks };
+}
+
+// The copy
+
+export function askCopy({ context }: At): readonly Asked[] {
+  const { id, uid } = context;
+  const { volumeUid, format, sizeMib } = sourceOf(context);
+  const owner = { actor: copyOf(context), uid, runEpoch: 1 };
+  const spec = { owner, snapshotUid: uid, volumeUid, format, sizeMib };
+  return [send(copyOf(context), captureEnsure({ snapshot: id, spec }))];
+}
+
+export function takeProof({ event }: At): Partial<SnapshotContext> {
+  assertEvent(event, 'capture.taken');
+  return { proof: event.proof, failure: null, tries: 0 };
+}
+
+export const dropCopy = ({ context }: At): readonly Asked[] => [send(copyOf(context), captureDrop({}))];

@@ -1,0 +1,42 @@
+/**
+ * States of the VM chart in which its guest is to stand still by command. It keeps its host, its memory and its wiring.
+ * What is wanted is in the context (`paused`), so that it is not lost with a worker. The chart is in vm-machine.ts.
+ */
+import { ready } from '../values/declared.ts';
+import { evacuatedStill } from './vm-leaving.ts';
+import { inRun, proposing, runs, stalls } from './vm-transitions.ts';
+
+const leaves = { guard: 'leaves', target: 'stopping' } as const;
+
+export const pausingStates = {
+  pausing: {
+    description: 'Its host is asked to stop the guest where it is.',
+    entry: [ready('False', 'Pausing'), 'claimProposed', 'askPause'],
+    always: leaves,
+    on: { ...inRun, 'incarnation.paused': { guard: 'isThisIncarnation', target: 'paused', actions: 'noteRunning' } },
+    after: { pauseDeadline: { target: 'pausing', reenter: true } },
+  },
+  paused: {
+    description:
+      'The guest stands still until `vm.resume`. A stop ends it without asking it, because it cannot answer.',
+    tags: 'steady',
+    entry: [
+      {
+        type: 'setCondition',
+        params: { status: 'False', reason: 'Paused', message: 'paused by a command; send vm.resume' },
+      },
+      'noteProgress',
+      'claimProposed',
+    ],
+    always: [leaves, { guard: 'isResumed', target: 'resuming' }],
+    on: { ...proposing('paused').on, ...inRun, ...evacuatedStill, 'incarnation.paused': {} },
+    after: proposing('paused').after,
+  },
+  resuming: {
+    description: 'Its host is asked to let the guest go on.',
+    entry: [ready('False', 'Resuming'), 'claimProposed', 'askResume'],
+    always: [leaves, { guard: 'isPaused', target: 'pausing' }],
+    on: { ...inRun, 'incarnation.running': runs, 'incarnation.stalled': stalls },
+    after: { pauseDeadline: { target: 'resuming', reenter: true } },
+  },
+} as const;
