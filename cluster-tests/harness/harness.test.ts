@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert';
 import { readTestFile, type TestFile } from './test-files.ts';
 import { endAll } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
-import { inOrder, runSteps } from './test-schedule.ts';
+import { inOrder, runSteps, toRepeat } from './test-schedule.ts';
 import { fileStep, fileSteps, programStep, type Placing, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
@@ -155,6 +155,7 @@ test('one step runs in each lane, the longest start at the front, and those that
   const step = (name: string, longestMs: number, runsAlone = false): Step => ({
     stage: 'unit',
     name,
+    isFile: true,
     placing: { runsAlone, longestMs },
     run: async () => {
       started.push(name);
@@ -178,8 +179,30 @@ test('one step runs in each lane, the longest start at the front, and those that
   );
 });
 
+test('up to three files that failed beside others are repeated; programs are not, and not more', () => {
+  const lint = programStep(place, 'lint', 'oxlint', []);
+  const files = ['healthy', 'failing', 'empty', 'killed'].map((name) => fileStep(place, fixture(name)));
+  const steps = [lint, ...files];
+  const repeated = (...failed: readonly (Step | undefined)[]): string[] => {
+    const results = steps.map((step) => ({
+      ...unjudged,
+      name: step.name,
+      passed: 1,
+      failed: failed.includes(step) ? 1 : 0,
+    }));
+    return toRepeat(steps, results).map(({ name }) => name);
+  };
+  assert.equal(repeated(), []);
+  assert.equal(repeated(lint), []);
+  assert.equal(repeated(files[1], files[3]), [files[1]?.name, files[3]?.name]);
+  assert.equal(repeated(lint, files[0]), [files[0]?.name]);
+  assert.equal(repeated(...files), []);
+});
+
+const unjudged = { stage: 'unit', name: 'x', skipped: [], warnings: [], elapsedMs: 1, output: '' };
+
 test('the last line adds up', () => {
-  const step = { stage: 'unit', name: 'x', warnings: [], elapsedMs: 1, output: '' };
+  const step = unjudged;
   const results = [
     { ...step, passed: 3, failed: 1, skipped: ['a'] },
     { ...step, passed: 4, failed: 0, skipped: [] },

@@ -5,13 +5,13 @@
  * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with
  * its reason, and the last line is `N passed, N failed, N skipped`.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTestFiles } from './test-files.ts';
 import { endAll } from './test-process.ts';
 import { formatDuration, formatStep, formatTotals, type StepResult } from './test-report.ts';
-import { inOrder, runSteps } from './test-schedule.ts';
+import { inOrder, runSteps, toRepeat } from './test-schedule.ts';
 import { fileSteps, programStep, type Step, type StepPlace } from './test-step.ts';
 
 const top = join(import.meta.dirname, '../..');
@@ -27,10 +27,10 @@ function readToolchain(): Pick<StepPlace, 'limit' | 'valkey'> {
   return { limit: record.limit, valkey: record.valkey };
 }
 
-/** The whole output of a failed step, for when the lines shown are not enough. */
+/** The whole output of a failed step, for when the lines shown are not enough; of two failures both. */
 function keepOutput(result: StepResult): void {
   mkdirSync(failures, { recursive: true });
-  writeFileSync(join(failures, `${result.name.replaceAll('/', '_')}.log`), result.output);
+  appendFileSync(join(failures, `${result.name.replaceAll('/', '_')}.log`), result.output);
 }
 
 /** Keeps the output of a failed step, and prints the step's line. */
@@ -65,11 +65,19 @@ async function testAll(patterns: readonly string[]): Promise<number> {
   rmSync(failures, { recursive: true, force: true });
   const { together, alone } = inOrder(steps);
   const onResult = report(Math.max(...steps.map((step) => step.name.length)));
-  const results = [
+  const first = [
     ...(await runSteps(together, { front: cores, back: cores }, onResult)),
     ...(await runSteps(alone, { front: 1, back: 0 }, onResult)),
   ];
+  const repeated = toRepeat(together, first);
+  if (repeated.length > 0) console.log('once more, with nothing beside them:');
+  const again = await runSteps(repeated, { front: 1, back: 0 }, onResult);
+  const results = first.map((one) => again.find(({ name }) => name === one.name) ?? one);
   console.log(`\n${formatDuration(performance.now() - startedMs)}, at most ${2 * cores} steps at once`);
+  const unsteady = again.filter((one) => one.failed === 0);
+  if (unsteady.length > 0) {
+    console.log(`unsteady: ${unsteady.map((one) => one.name).join(', ')} (failed beside others, passed alone)`);
+  }
   const broken = results.filter((one) => one.failed > 0);
   if (broken.length > 0) {
     console.log(`failed: ${broken.map((one) => one.name).join(', ')} (whole outputs in .cache/failures)`);

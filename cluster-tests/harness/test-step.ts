@@ -13,6 +13,8 @@ import type { FileOutcome } from './timed-uvu.ts';
 export interface Step {
   readonly stage: string;
   readonly name: string;
+  /** A test file, not a program that judges the sources. */
+  readonly isFile: boolean;
   readonly placing: Placing;
   run(): Promise<StepResult>;
 }
@@ -52,6 +54,7 @@ export function programStep(place: StepPlace, stage: string, program: string, ar
   return {
     stage,
     name: program,
+    isFile: false,
     placing: { runsAlone: false, longestMs: startedFirst },
     run: async () => {
       const binary = join(place.top, 'node_modules/.bin', program);
@@ -84,6 +87,7 @@ export function fileStep(place: StepPlace, file: TestFile, server: StoreServer =
   return {
     stage,
     name,
+    isFile: stage !== 'tidy',
     placing: { runsAlone: file.runsAlone, longestMs: stage === 'tidy' ? startedFirst : (file.declaredLimitMs ?? 0) },
     run: async () => {
       const reason = reasonToSkip(place, file, server);

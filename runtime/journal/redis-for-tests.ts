@@ -8,7 +8,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -18,6 +18,8 @@ import { patienceMs } from '../contract/patience-for-tests.ts';
 
 const startTimeoutMs = 10_000;
 const pollMs = 10;
+const lowestDrawn = 10_240;
+const lowestOutgoing = 32_768;
 
 export const processClock: SharedClock = {
   wallMs: () => Date.now(),
@@ -62,14 +64,23 @@ export async function until(
   }
 }
 
+/**
+ * A listen port that nobody has. It is drawn below the range from which kernels take the ports of outgoing connections:
+ * those of other tests would take it between this answer and its use, and while its server is killed and started again.
+ */
 export async function freeListenPort(): Promise<number> {
+  const listenPort = lowestDrawn + Math.floor(Math.random() * (lowestOutgoing - lowestDrawn));
   const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  server.listen(listenPort, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return freeListenPort();
+    throw error;
+  }
   server.close();
   await once(server, 'close');
-  return port;
+  return listenPort;
 }
 
 /** Builds the command line of a server from its listen port and its folder. */
