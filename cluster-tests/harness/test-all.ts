@@ -69,7 +69,7 @@ async function testAll(patterns: readonly string[]): Promise<number> {
     ...(await runSteps(together, { front: cores, back: cores }, onResult)),
     ...(await runSteps(alone, { front: 1, back: 0 }, onResult)),
   ];
-  const repeated = toRepeat(together, first);
+  const repeated = toRepeat(steps, first);
   if (repeated.length > 0) console.log('once more, with nothing beside them:');
   const again = await runSteps(repeated, { front: 1, back: 0 }, onResult);
   const results = first.map((one) => again.find(({ name }) => name === one.name) ?? one);

@@ -19,14 +19,14 @@ export function inOrder(steps: readonly Step[]): { together: Step[]; alone: Step
 const mostRepeated = 3;
 
 /**
- * Which of the files that ran side by side are run once more, alone, because they failed. On a machine that other
- * programs share, a file can fail by what ran beside it; the report names each that passes only alone. Programs that
- * judge the sources are not repeated: nothing beside them changes what they find.
+ * Which files are run once more, alone, because they failed. On a machine that other programs share, a file can fail by
+ * what ran beside it; the report names each that passes only then. Programs that judge the sources are not repeated:
+ * nothing beside them changes what they find.
  */
-export function toRepeat(together: readonly Step[], results: readonly StepResult[]): readonly Step[] {
+export function toRepeat(steps: readonly Step[], results: readonly StepResult[]): readonly Step[] {
   const failed = results.filter((one) => one.failed > 0);
   if (failed.length > mostRepeated) return [];
-  return together.filter(({ isFile, name }) => isFile && failed.some((one) => one.name === name));
+  return steps.filter(({ isFile, name }) => isFile && failed.some((one) => one.name === name));
 }
 
 export interface Lanes {
