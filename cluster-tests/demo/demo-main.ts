@@ -1,8 +1,9 @@
 /**
  * `npm run demo [-- --once]`: starts a private cloud on this machine, a VM in it and a web page inside the VM, fetches
  * the page from outside, through gateway host and service IP, restarts the VM and fetches the page again: same address,
- * same disk, one visit more. Stays until Ctrl-C; with `--once` it
- * deletes the tenant, proves that nothing of it is left, and ends. Several demos can run at the same time.
+ * same disk, one visit more. Then it moves the VM to the other worker while the page is visited without a pause. Stays
+ * until Ctrl-C; with `--once` it deletes the tenant, proves that nothing of it is left, and ends. Several demos can run
+ * at the same time.
  */
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -14,7 +15,15 @@ import { isAlive, until } from '../cluster/process-identity.ts';
 import { readRecord } from '../cluster/topology-record.ts';
 import { residueOf } from '../cluster/residue-check.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { answersAt, changesOf, fetchPage, readGuest, type GuestFacts, type GuestPlace } from './guest-page.ts';
+import {
+  answersAt,
+  changesOf,
+  fetchPage,
+  readGuest,
+  visitGuest,
+  type GuestFacts,
+  type GuestPlace,
+} from './guest-page.ts';
 import { publicPlace } from './tenant-view.ts';
 
 const tenant = 'acme';
@@ -59,13 +68,35 @@ async function visit(place: GuestPlace, formerBoot = ''): Promise<GuestFacts> {
   return facts;
 }
 
-/** @throws Error naming what changed with the restart and should not have, or did not change and should have. */
-function compare(before: GuestFacts, after: GuestFacts): void {
-  const wrong = changesOf(before, after, 'a new boot');
-  const isCounted = after.count === (before.count ?? 0) + 1;
-  if (!isCounted) wrong.push(`the count went from ${before.count} to ${after.count}, not up by one`);
-  if (wrong.length > 0) throw new Error(`after the restart: ${wrong.join('; ')}`);
-  say('  the boot is new; address, disk and count are kept');
+/**
+ * @param visits made in between, the last one with `after`
+ * @throws Error naming what changed and should not have, or did not change and should have
+ */
+function compare(before: GuestFacts, after: GuestFacts, boot: 'a new boot' | 'the same boot', visits: number): void {
+  const wrong = changesOf(before, after, boot);
+  const wanted = (before.count ?? 0) + visits;
+  if (after.count !== wanted) wrong.push(`the count went from ${before.count} to ${after.count}, not to ${wanted}`);
+  if (wrong.length > 0) throw new Error(`${vm} is not as it should be: ${wrong.join('; ')}`);
+  const kept = boot === 'a new boot' ? 'the boot is new; address, disk and count' : 'boot, address, disk and count';
+  say(`  ${kept} are kept`);
+}
+
+/** Visits the page one time after the other while `work` goes on. @throws Error when a visit is not answered */
+async function visitedDuring(place: GuestPlace, work: () => Promise<void>): Promise<number> {
+  let hasEnded = false;
+  let visits = 0;
+  let longestMs = 0;
+  const visitAll = async (): Promise<void> => {
+    while (!hasEnded) {
+      const at = performance.now();
+      await visitGuest(place);
+      visits += 1;
+      longestMs = Math.max(longestMs, performance.now() - at);
+    }
+  };
+  await Promise.all([visitAll(), work().finally(() => (hasEnded = true))]);
+  say(`  ${visits} visits meanwhile, all answered, the slowest within ${seconds(longestMs)}`);
+  return visits;
 }
 
 async function tearDown(cluster: PhotonCluster): Promise<void> {
@@ -118,7 +149,12 @@ async function demo(onceOnly: boolean): Promise<void> {
     await knock(place);
     await step(`photon vm restart ${vm}`, () => cliLines(cluster, ['-t', tenant, 'vm', 'restart', vm]));
     const after = await step('the page again', () => visit(place, before.boot_id));
-    compare(before, after);
+    compare(before, after, 'a new boot', 1);
+    const visits = await step(`photon vm migrate ${vm}, and the page is visited all the time`, () =>
+      visitedDuring(place, () => cliLines(cluster, ['-t', tenant, 'vm', 'migrate', vm])),
+    );
+    const moved = await step('the page again, from the other worker', () => visit(place));
+    compare(after, moved, 'the same boot', visits + 1);
     if (onceOnly) await step('delete everything', () => tearDown(cluster));
     else await stay(cluster);
   } finally {
