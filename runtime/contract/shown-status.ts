@@ -7,6 +7,7 @@
  *   failure      why the object is not as declared, or null; whatever state stands for a failure or a refusal has one,
  *                or a condition with a message
  *   hosts        of a kind that publishes sections to hosts: per host what was published and what it has proved
+ *   progress     of a kind that moves bytes: how many of how many, and how fast; null while it moves none
  *
  * A test holds every kind of the product to this (actors/photon/shown-kinds.test.ts).
  */
@@ -41,14 +42,28 @@ const shownHost = z.object({
   failure: shownFailure.nullable(),
 });
 
+/** Either the bytes that are left or those that have come are known. Rates are bytes per second. */
+const shownProgress = z.object({
+  phase: z.string().optional(),
+  /** Null while nobody knows. */
+  totalBytes: z.number().nullable(),
+  remainingBytes: z.number().optional(),
+  receivedBytes: z.number().optional(),
+  rate: z.number().optional(),
+  /** What is written meanwhile and has to be moved again. */
+  dirtyRate: z.number().optional(),
+});
+
 /** A status has other fields too; `hosts` that is no list is one of them. */
 export const shownStatus = z.looseObject({
   conditions: z.array(shownCondition).optional(),
   failure: shownFailure.nullable().optional(),
+  progress: shownProgress.nullable().optional(),
   hosts: z.union([z.array(shownHost), z.record(z.string(), z.unknown())]).optional(),
 });
 
 export type ShownCondition = z.output<typeof shownCondition>;
 export type ShownFailure = z.output<typeof shownFailure>;
 export type ShownSection = z.output<typeof shownSection>;
+export type ShownProgress = z.output<typeof shownProgress>;
 export type ShownHost = z.output<typeof shownHost>;

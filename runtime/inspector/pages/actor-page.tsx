@@ -10,7 +10,7 @@ import { meaningOfState, type ChartMeanings, type Meaning } from '../state-meani
 import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
-import { ConditionPanel, ReasonPanel } from './condition-panel.tsx';
+import { ConditionPanel, ProgressPanel, ReasonPanel } from './condition-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView, mainKey } from './history-view.tsx';
 import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
@@ -162,7 +162,7 @@ function useStepKeys(at: {
   });
 }
 
-/** What the record says at the version shown: why it is where it is, what it waits for, its conditions. */
+/** What the record says at the version shown: why it is where it is, what it waits for, how far it is, conditions. */
 function Facts(props: {
   live: LiveActor;
   health: FeedHealth;
@@ -193,7 +193,10 @@ function Facts(props: {
         <NowPanel {...{ now, asOf }} detail={live.detail} gone={live.gone} />
       )}
       {(version !== null || !live.gone) && (
-        <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
+        <>
+          <ProgressPanel status={status} />
+          <ConditionPanel status={status} now={now} shownReason={reason?.text ?? null} />
+        </>
       )}
     </>
   );

@@ -1,9 +1,10 @@
 /**
  * What the status of an actor says by convention (runtime/contract/shown-status.ts), whatever its kind: why something
- * is wrong, its conditions, and of published sections those in which a host lags.
+ * is wrong, how far it is, its conditions, and of published sections those in which a host lags.
  */
-import type { ShownCondition, ShownHost, ShownSection } from '../../contract/shown-status.ts';
+import type { ShownCondition, ShownHost, ShownProgress, ShownSection } from '../../contract/shown-status.ts';
 import type { Meaning } from '../state-meaning.ts';
+import { bytesText, ratesText, shareOf } from './progress-text.ts';
 import { listIn, type Reason } from './shown-reason.ts';
 import { ageText, clockText } from './time-text.ts';
 
@@ -34,6 +35,25 @@ export function ReasonPanel(props: { reason: Reason | null; meaning: Meaning }) 
         )}
       </p>
       <p class="reason">{reason.text}</p>
+    </section>
+  );
+}
+
+/** The bar has no value while the whole is not known: it then shows only that something goes on. */
+export function ProgressPanel(props: { status: unknown }) {
+  const { progress = null } = (props.status ?? {}) as { readonly progress?: ShownProgress | null };
+  if (progress === null) return null;
+  const share = shareOf(progress);
+  const rates = ratesText(progress);
+  return (
+    <section class="panel" aria-label="Progress">
+      <h2>Progress</h2>
+      <progress aria-label="bytes" {...(share === null ? {} : { value: share })} />
+      <p>
+        {progress.phase !== undefined && <strong>{progress.phase} </strong>}
+        {bytesText(progress)}
+      </p>
+      {rates !== '' && <p class="muted">{rates}</p>}
     </section>
   );
 }
