@@ -6,20 +6,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
 import type { DrainProgress } from '@photoncloud/machines/drain/drain-protocol';
-import { bindingDefinition } from '../binding/binding-actor.ts';
-import { clusterDefinition } from '../cluster/cluster-actor.ts';
-import { hostDefinition } from '../host/host-actor.ts';
 import { migrationDefinition } from '../migration/migration-actor.ts';
-import { networkDefinition } from '../network/network-actor.ts';
+import { hostFacts, vmDefinitions } from '../port/cloud-for-tests.ts';
 import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from '../port/memory-network-for-tests.ts';
-import { portDefinition } from '../port/port-actor.ts';
-import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
-import { segmentDefinition } from '../segment/segment-actor.ts';
-import { tenantDefinition } from '../tenant/tenant-actor.ts';
-import { vmDefinition } from '../vm/vm-actor.ts';
-import { volumeDefinition } from '../volume/volume-actor.ts';
-import { vpcDefinition } from '../vpc/vpc-actor.ts';
 import { drainDefinition } from './drain-actor.ts';
 
 const proof = { pid: 7, startTime: '9', qemuVersion: '10.0.13', machineType: 'pc-q35-10.0' };
@@ -36,21 +26,7 @@ interface Run {
 
 class Site {
   readonly network = new MemoryNetwork();
-  readonly actors = new InMemoryActors([
-    clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
-    drainDefinition,
-    tenantDefinition,
-    vpcDefinition,
-    securityGroupDefinition,
-    networkDefinition,
-    portDefinition,
-    volumeDefinition,
-    vmDefinition,
-    migrationDefinition,
-    segmentDefinition(this.network),
-    bindingDefinition(this.network),
-  ]);
+  readonly actors = new InMemoryActors([...vmDefinitions(this.network), drainDefinition, migrationDefinition]);
   /** Moves are not sent before this is true. */
   sends = true;
   /** Names of VMs that have been sent, and how many were on their way at once. */
@@ -138,15 +114,10 @@ class Site {
 
   async announce(host: string, index: number): Promise<void> {
     const facts = {
+      ...hostFacts,
       underlay: `192.0.2.${index}`,
       peerUrl: `https://${host}`,
-      underlayMtu: 1600,
-      cpus: 2,
-      memoryMib: 4096,
-      diskMib: 100_000,
-      diskFreeMib: 60_000,
       qemuVersion: '10.0.13',
-      kvm: false,
       allowedRoots: [],
     };
     this.actors.tell(`host/system/${host}`, { type: 'host.announce', host, boot: 'b1', facts });

@@ -4,19 +4,9 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bindingDefinition } from '../binding/binding-actor.ts';
-import { clusterDefinition } from '../cluster/cluster-actor.ts';
-import { hostDefinition } from '../host/host-actor.ts';
-import { networkDefinition } from '../network/network-actor.ts';
+import { hostFacts, vmDefinitions } from '../port/cloud-for-tests.ts';
 import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from '../port/memory-network-for-tests.ts';
-import { portDefinition } from '../port/port-actor.ts';
-import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
-import { segmentDefinition } from '../segment/segment-actor.ts';
-import { tenantDefinition } from '../tenant/tenant-actor.ts';
-import { vmDefinition } from '../vm/vm-actor.ts';
-import { volumeDefinition } from '../volume/volume-actor.ts';
-import { vpcDefinition } from '../vpc/vpc-actor.ts';
 import { incarnationKind } from '@photoncloud/machines/incarnation/incarnation-protocol';
 import { migrationDefinition } from './migration-actor.ts';
 
@@ -35,20 +25,7 @@ interface Run {
 
 class Site {
   readonly network = new MemoryNetwork();
-  readonly actors = new InMemoryActors([
-    clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
-    tenantDefinition,
-    vpcDefinition,
-    securityGroupDefinition,
-    networkDefinition,
-    portDefinition,
-    volumeDefinition,
-    vmDefinition,
-    migrationDefinition,
-    segmentDefinition(this.network),
-    bindingDefinition(this.network),
-  ]);
+  readonly actors = new InMemoryActors([...vmDefinitions(this.network), migrationDefinition]);
   /** What runs were told, by host, in order. */
   readonly told: string[] = [];
   /** The guest is not sent before this is true. */
@@ -145,15 +122,10 @@ async function site(): Promise<Site> {
   made.actors.tell('cluster/system/main', { type: 'cluster.open', name: 'test' });
   for (const [index, host] of ['w1', 'w2'].entries()) {
     const facts = {
+      ...hostFacts,
       underlay: `192.0.2.${index + 1}`,
       peerUrl: `https://${host}`,
-      underlayMtu: 1600,
-      cpus: 2,
-      memoryMib: 4096,
-      diskMib: 100_000,
-      diskFreeMib: 60_000,
       qemuVersion: '10.0.13',
-      kvm: false,
       allowedRoots: [],
     };
     made.actors.tell(`host/system/${host}`, { type: 'host.announce', host, boot: 'b1', facts });

@@ -4,31 +4,10 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { agentDefinition } from '../agent/agent-actor.ts';
-import { bindingDefinition } from '../binding/binding-actor.ts';
-import { clusterDefinition } from '../cluster/cluster-actor.ts';
-import { hostDefinition } from '../host/host-actor.ts';
-import { networkDefinition } from '../network/network-actor.ts';
+import { agentForTests, hostFacts, portDefinitions } from '../port/cloud-for-tests.ts';
 import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from '../port/memory-network-for-tests.ts';
-import { portDefinition } from '../port/port-actor.ts';
-import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
-import { segmentDefinition } from '../segment/segment-actor.ts';
-import { tenantDefinition } from '../tenant/tenant-actor.ts';
-import { vpcDefinition } from '../vpc/vpc-actor.ts';
 import { peeringDefinition } from './peering-actor.ts';
-
-const facts = {
-  underlayMtu: 1600,
-  cpus: 2,
-  memoryMib: 4096,
-  diskMib: 100_000,
-  diskFreeMib: 60_000,
-  qemuVersion: '10.0.2',
-  kvm: false,
-  allowedRoots: ['/srv'],
-};
-const unused = () => Promise.reject(new Error('not used'));
 
 const cidrs = { a: '10.1.0.0/24', b: '10.2.0.0/24', c: '10.3.0.0/24' } as const;
 type VpcName = keyof typeof cidrs;
@@ -37,33 +16,12 @@ const fallback = 'security-group/acme/default';
 
 class Cloud {
   readonly network = new MemoryNetwork();
-  readonly actors = new InMemoryActors([
-    clusterDefinition,
-    hostDefinition({ fence: unused }),
-    tenantDefinition,
-    vpcDefinition,
-    securityGroupDefinition,
-    networkDefinition,
-    peeringDefinition,
-    portDefinition,
-    agentDefinition({
-      observe: unused,
-      readInventory: unused,
-      readDisk: unused,
-      sweep: unused,
-      readDescriptors: unused,
-      freeOf: unused,
-      readStrayBindings: unused,
-      pause: unused,
-    }),
-    segmentDefinition(this.network),
-    bindingDefinition(this.network),
-  ]);
+  readonly actors = new InMemoryActors([...portDefinitions(this.network), peeringDefinition, agentForTests]);
 
   async begin(): Promise<this> {
     this.actors.tell('cluster/system/main', { type: 'cluster.open', name: 'test' });
     for (const [index, host] of ['w1', 'w2', 'w3'].entries()) {
-      const report = { ...facts, underlay: `192.0.2.${index + 1}`, peerUrl: `https://${host}` };
+      const report = { ...hostFacts, underlay: `192.0.2.${index + 1}`, peerUrl: `https://${host}` };
       this.actors.tell(`host/system/${host}`, { type: 'host.announce', host, boot: 'b1', facts: report });
     }
     await this.actors.settle();

@@ -1,4 +1,4 @@
-/** The actors of a small cloud over a network in memory, for flows of networks and ports. Not part of the product. */
+/** A small cloud of actors over a network in memory, for flows of ports and VMs. Not part of the product. */
 import * as assert from 'uvu/assert';
 import { agentDefinition } from '../agent/agent-actor.ts';
 import { bindingDefinition } from '../binding/binding-actor.ts';
@@ -12,8 +12,11 @@ import { securityGroupDefinition } from '../security-group/security-group-actor.
 import { InMemoryActors } from './in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from './memory-network-for-tests.ts';
 import { portDefinition } from './port-actor.ts';
+import { vmDefinition } from '../vm/vm-actor.ts';
+import { volumeDefinition } from '../volume/volume-actor.ts';
 
-const facts = {
+/** Of a worker that announces itself; `underlay` and `peerUrl` are added for each. */
+export const hostFacts = {
   underlayMtu: 1600,
   cpus: 2,
   memoryMib: 4096,
@@ -24,39 +27,46 @@ const facts = {
   allowedRoots: ['/srv'],
 };
 
+/** What a port needs. */
+export const portDefinitions = (network: MemoryNetwork) => [
+  clusterDefinition,
+  hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
+  tenantDefinition,
+  vpcDefinition,
+  securityGroupDefinition,
+  networkDefinition,
+  portDefinition,
+  segmentDefinition(network),
+  bindingDefinition(network),
+];
+
+/** What a VM needs, without its runs and the bytes of its volumes: a test plays these. */
+export const vmDefinitions = (network: MemoryNetwork) => [...portDefinitions(network), volumeDefinition, vmDefinition];
+
+const unused = () => Promise.reject(new Error('not used'));
+
+/** Without agents: a test announces the hosts itself. */
+export const agentForTests = agentDefinition({
+  observe: unused,
+  readInventory: unused,
+  readDisk: unused,
+  sweep: unused,
+  readDescriptors: unused,
+  freeOf: unused,
+  readStrayBindings: unused,
+  pause: unused,
+});
+
 function cloud() {
   const network = new MemoryNetwork();
-  const agents = agentDefinition({
-    // Without agents: the test announces the hosts itself.
-    observe: () => Promise.reject(new Error('not used')),
-    readInventory: () => Promise.reject(new Error('not used')),
-    readDisk: () => Promise.reject(new Error('not used')),
-    sweep: () => Promise.reject(new Error('not used')),
-    readDescriptors: () => Promise.reject(new Error('not used')),
-    freeOf: () => Promise.reject(new Error('not used')),
-    readStrayBindings: () => Promise.reject(new Error('not used')),
-    pause: () => Promise.reject(new Error('not used')),
-  });
-  const actors = new InMemoryActors([
-    clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
-    tenantDefinition,
-    vpcDefinition,
-    securityGroupDefinition,
-    networkDefinition,
-    portDefinition,
-    agents,
-    segmentDefinition(network),
-    bindingDefinition(network),
-  ]);
-  return { network, actors };
+  return { network, actors: new InMemoryActors([...portDefinitions(network), agentForTests]) };
 }
 
 export async function withHosts() {
   const made = cloud();
   made.actors.tell('cluster/system/main', { type: 'cluster.open', name: 'test' });
   for (const [index, host] of ['w1', 'w2'].entries()) {
-    const report = { ...facts, underlay: `192.0.2.${index + 1}`, peerUrl: `https://${host}` };
+    const report = { ...hostFacts, underlay: `192.0.2.${index + 1}`, peerUrl: `https://${host}` };
     made.actors.tell(`host/system/${host}`, { type: 'host.announce', host, boot: 'b1', facts: report });
   }
   await made.actors.settle();

@@ -4,32 +4,11 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bindingDefinition } from '../binding/binding-actor.ts';
-import { clusterDefinition } from '../cluster/cluster-actor.ts';
-import { hostDefinition } from '../host/host-actor.ts';
-import { networkDefinition } from '../network/network-actor.ts';
+import { hostFacts, vmDefinitions } from '../port/cloud-for-tests.ts';
 import { InMemoryActors } from '../port/in-memory-actors-for-tests.ts';
 import { MemoryNetwork } from '../port/memory-network-for-tests.ts';
-import { portDefinition } from '../port/port-actor.ts';
-import { segmentDefinition } from '../segment/segment-actor.ts';
-import { tenantDefinition } from '../tenant/tenant-actor.ts';
-import { volumeDefinition } from '../volume/volume-actor.ts';
-import { vpcDefinition } from '../vpc/vpc-actor.ts';
-import { securityGroupDefinition } from '../security-group/security-group-actor.ts';
-import { vmDefinition } from './vm-actor.ts';
 
-const facts = {
-  underlay: '192.0.2.1',
-  peerUrl: 'https://w1',
-  underlayMtu: 1600,
-  cpus: 2,
-  memoryMib: 4096,
-  diskMib: 100_000,
-  diskFreeMib: 60_000,
-  qemuVersion: '10.0.2',
-  kvm: false,
-  allowedRoots: ['/srv'],
-};
+const facts = { ...hostFacts, underlay: '192.0.2.1', peerUrl: 'https://w1' };
 const vm = 'vm/acme/web';
 const proof = { pid: 7, startTime: '9', qemuVersion: '10.0.2', machineType: 'pc-q35-10.0' };
 
@@ -44,19 +23,7 @@ interface Run {
 /** A VM `web` with one NIC and one disk, and the actors that it needs. */
 class Site {
   readonly network = new MemoryNetwork();
-  readonly actors = new InMemoryActors([
-    clusterDefinition,
-    hostDefinition({ fence: () => Promise.reject(new Error('no host is fenced in this test')) }),
-    tenantDefinition,
-    vpcDefinition,
-    securityGroupDefinition,
-    networkDefinition,
-    portDefinition,
-    volumeDefinition,
-    vmDefinition,
-    segmentDefinition(this.network),
-    bindingDefinition(this.network),
-  ]);
+  readonly actors = new InMemoryActors(vmDefinitions(this.network));
   /** The start parameters of QEMU, per run. */
   readonly runs: Run[] = [];
 
