@@ -31,9 +31,11 @@ function needs(event: ActorEvent, { nextVni, hosts }: ClusterContext): RowKey[] 
   const reservations = { collection: 'reservation', key: '*' };
   if (['occupants.ask', 'host.lost'].includes(event.type)) return [reservations];
   if (isFound({ hosts }, event)) return [reservations, waiting];
-  if (event.type === 'place.release') return [reservation, waiting];
-  if (event.type === 'place.transfer')
-    return [reservation, { collection: 'reservation', key: String(event['migration']) }, waiting];
+  if (event.type === 'place.release' || event.type === 'place.transfer') {
+    const { volumes = [], migration } = event as ActorEvent & { volumes?: readonly string[]; migration?: string };
+    const ofMigration = migration === undefined ? [] : [{ collection: 'reservation', key: migration }];
+    return [reservation, ...ofMigration, waiting, ...volumes.map(promise)];
+  }
   if (event.type === 'inventory.report') return [...foundRows(event as ActorEvent & HostInventory), waiting];
   // The recovery may end with these.
   if (['host.register', 'cluster.release-barrier'].includes(event.type) || event.type.startsWith('xstate.after.'))

@@ -69,6 +69,7 @@ const real: readonly Leg[] = [
     argv: ['cluster-tests/cluster/faults-store.test.ts'],
     environment: { PHOTON_FAULT_ROUNDS: '3' },
   },
+  { name: 'moves', argv: ['cluster-tests/cluster/moving-faults-main.ts'] },
   { name: 'attacks', argv: ['cluster-tests/cluster/attacks-main.ts'] },
 ];
 

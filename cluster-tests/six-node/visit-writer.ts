@@ -15,6 +15,8 @@ export interface Attempt {
   readonly askedMs: number;
   /** When it was answered, by the clock of `performance.now()`; undefined without an answer. */
   readonly ackedMs?: number;
+  /** Of the guest that answered. */
+  readonly boot?: string;
 }
 
 export interface WriterFigures {
@@ -93,13 +95,19 @@ export class VisitWriter {
     while (this.#isWanted) {
       const attempt = { note: `${this.#run}-${this.#attempts.length + 1}`, askedMs: performance.now() };
       try {
-        await visitGuest(this.#place, attempt.note, answerWithinS);
-        this.#attempts.push({ ...attempt, ackedMs: performance.now() });
+        const { boot_id: boot } = await visitGuest(this.#place, attempt.note, answerWithinS);
+        this.#attempts.push({ ...attempt, ackedMs: performance.now(), boot });
       } catch {
         this.#attempts.push(attempt); // the guest may be starting again, or its way may be cut
       }
       await pause(pauseMs);
     }
+  }
+
+  /** Boots that have answered since a moment of `performance.now()`, each time another one did; in their order. */
+  boots(fromMs: number): string[] {
+    const boots = this.#attempts.flatMap(({ ackedMs, boot }) => ((ackedMs ?? 0) >= fromMs ? (boot ?? []) : []));
+    return boots.filter((boot, at) => boot !== boots[at - 1]);
   }
 
   /** Since a moment of `performance.now()`. */

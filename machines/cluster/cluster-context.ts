@@ -39,6 +39,8 @@ export interface RoomPromise {
   readonly sizeMib: number;
   /** Null until a VM with the volume is placed. */
   readonly host: string | null;
+  /** The host that it is being moved to, and which promises as much, until the move has ended. */
+  readonly standby?: string;
 }
 
 /**

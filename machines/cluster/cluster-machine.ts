@@ -66,7 +66,7 @@ function withReservation(seen: At): Partial<ClusterContext> {
 
 function withoutReservation({ context, event }: At): Partial<ClusterContext> {
   assertEvent(event, 'place.release');
-  return { hosts: counted(context.hosts, messages.heldBy(event), -1) };
+  return room.withSettled({ ...context, hosts: counted(context.hosts, messages.heldBy(event), -1) }, event);
 }
 
 /** What the VM had is free; what its migration had counts for the VM from now on. */
@@ -74,7 +74,9 @@ function withTransferred(seen: At): Partial<ClusterContext> {
   const { context, event } = seen;
   assertEvent(event, 'place.transfer');
   const isNew = messages.transferred(seen) !== undefined;
-  return isNew ? { hosts: counted(context.hosts, messages.heldBy(event), -1) } : {};
+  return isNew
+    ? room.withSettled({ ...context, hosts: counted(context.hosts, messages.heldBy(event), -1) }, event)
+    : {};
 }
 
 /**

@@ -5,7 +5,7 @@ import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import { freeIndex, vniCandidates, type ClusterContext, type Reservation } from './cluster-context.ts';
 import { placeImport, placeVm, reservationOf, type Placing } from './cluster-placement.ts';
-import { promisesOf, putPromises } from './cluster-room.ts';
+import { promisesOf, putPromises, settlePromises } from './cluster-room.ts';
 import {
   hostMissing,
   hostRefused,
@@ -47,7 +47,11 @@ export function tellPlacing(seen: At): readonly Asked[] {
 
 export function dropReservation({ event }: At): readonly Asked[] {
   assertEvent(event, 'place.release');
-  return [...forgetWaiting(event), ...(heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)])];
+  return [
+    ...forgetWaiting(event),
+    ...(heldBy(event) === undefined ? [] : [removeRow('reservation', event.vm)]),
+    ...settlePromises(event),
+  ];
 }
 
 /** What a migration has reserved; undefined when the transfer was done before. */
@@ -61,7 +65,11 @@ export function transfer(seen: At): readonly Asked[] {
   assertEvent(event, 'place.transfer');
   const reservation = transferred(seen);
   if (reservation === undefined) return [];
-  return [removeRow('reservation', event.migration), putRow('reservation', event.vm, reservation)];
+  return [
+    removeRow('reservation', event.migration),
+    putRow('reservation', event.vm, reservation),
+    ...settlePromises(event),
+  ];
 }
 
 export function tellImport({ context, event }: At): readonly Asked[] {

@@ -39,7 +39,9 @@ export type RoomPromises = Readonly<Record<string, RoomPromise | undefined>>;
 
 /** Sizes of the volumes whose bytes would be made on this host and that are not promised there yet. */
 function neededRoomMib(record: HostRecord, { volumes }: PlaceRequest, promises: RoomPromises): number {
-  const missing = volumes.filter(({ volume, host }) => host === null && promises[volume]?.host !== record.facts.name);
+  const { name } = record.facts;
+  const isThere = (promise: RoomPromise | undefined): boolean => promise?.host === name || promise?.standby === name;
+  const missing = volumes.filter(({ volume, host }) => host === null && !isThere(promises[volume]));
   return missing.reduce((sum, { sizeMib }) => sum + sizeMib, 0);
 }
 

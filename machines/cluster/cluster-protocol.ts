@@ -99,12 +99,18 @@ export const placeChanged = message(
   'The answer to a VM that waits for a host may be another one now; the VM asks again.',
   { vm: z.string() },
 );
+/** Of a migration: the volumes that were promised room on its host. */
+const movedVolumes = { volumes: z.array(z.string()).optional() };
+
 export const placeTransfer = message(
   'place.transfer',
   'A migration has moved its VM: the reservation of the migration becomes that of the VM, whose own is released.',
-  { vm: z.string(), migration: z.string() },
+  { vm: z.string(), migration: z.string(), ...movedVolumes },
 );
-export const placeRelease = message('place.release', 'The VM no longer needs its reservation.', { vm: z.string() });
+export const placeRelease = message('place.release', 'The VM, or its migration, no longer needs its reservation.', {
+  vm: z.string(),
+  ...movedVolumes,
+});
 
 export const hostLost = message('host.lost', 'A host has been silent for longer than a restart of its worker takes.', {
   host: z.string(),

@@ -161,4 +161,53 @@ test('what hosts promise is the sum of the promises, however VMs with volumes ar
   );
 });
 
+test('a volume that moves has room on both hosts until its VM has moved or stays', () => {
+  const migration = 'migration/t/v';
+  const two = { w1: record(1, { promisedMib: 50 }), w2: record(2) };
+  const taken = { host: 'w2', cpus: 1, memoryMib: 64 };
+  const at = (on: object, hosts: ClusterContext['hosts'], promise: RoomPromise, reserved: object | null) => {
+    const rows = {
+      [`promise/${volume}`]: promise,
+      [`reservation/${migration}`]: reserved,
+      'reservation/vm/t/v': { ...taken, host: 'w1' },
+      'found-run/migration/t/v': null,
+      'waiting/*': {},
+    };
+    const { context, asked } = decided(
+      clusterMachine,
+      { ...held, hosts },
+      {
+        in: 'open',
+        on: on as { type: string },
+        from: migration,
+        rows,
+        to: '',
+      },
+    );
+    const params = asked.map((one) => one.params as { collection?: string; value?: RoomPromise });
+    const put = params.find(({ collection }) => collection === 'promise')?.value;
+    return { hosts: (context as unknown as ClusterContext).hosts, put };
+  };
+  const sums = (hosts: ClusterContext['hosts']) => Object.values(hosts).map(({ promisedMib }) => promisedMib);
+  const sizes = [{ volume, sizeMib: 50, host: null }];
+  const place = { type: 'place', vm: migration, cpus: 1, memoryMib: 64, host: null, lastRun: null, volumes: sizes };
+  const asks = { ...place, avoid: ['w1'] };
+  const here: RoomPromise = { sizeMib: 50, host: 'w1' };
+  const both: RoomPromise = { ...here, standby: 'w2' };
+  const placed = at(asks, two, here, null);
+  assert.equal([placed.put, sums(placed.hosts)], [both, [50, 50]]);
+  const again = at(asks, placed.hosts, both, taken);
+  assert.equal([again.put, sums(again.hosts)], [both, [50, 50]], 'once for one move');
+  const leave = { type: 'place.release', vm: migration, volumes: [volume] };
+  const stays = at(leave, placed.hosts, both, taken);
+  assert.equal([stays.put, sums(stays.hosts)], [here, [50, 0]]);
+  const transfer = { type: 'place.transfer', vm: 'vm/t/v', migration, volumes: [volume] };
+  const moved = at(transfer, placed.hosts, both, taken);
+  assert.equal([moved.put, sums(moved.hosts)], [{ sizeMib: 50, host: 'w2' }, [0, 50]]);
+  const late = at(transfer, moved.hosts, { sizeMib: 50, host: 'w2' }, null);
+  assert.equal([late.put, sums(late.hosts)], [undefined, [0, 50]]);
+  const gone = at({ type: 'room.release', volume }, placed.hosts, both, taken);
+  assert.equal(sums(gone.hosts), [0, 0]);
+});
+
 test.run();

@@ -1,9 +1,11 @@
 /**
  * Room for volumes: the size of each volume is promised from its creation to its end, first anywhere (`unplacedMib`),
- * then on the host where a VM with it was placed. Volumes are sparse, so a host may promise more than its disk has
- * (`diskShares`), and not more than that. Pure functions of context and event, computed before the context changes.
+ * then on the host where a VM with it was placed, and on both hosts while it moves. Volumes are sparse, so a host may
+ * promise more than its disk has (`diskShares`), and not more than that. Pure functions of context and event, computed
+ * before the context changes.
  */
 import { assertEvent } from 'xstate';
+import { entryOf, partsOfId } from '../values/identifiers.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { isDiskLow } from '../host/host-report.ts';
 import type { ClusterContext, HostRecord, RoomPromise } from './cluster-context.ts';
@@ -19,11 +21,14 @@ const promiseOf = (event: ClusterEvent, volume: string): RoomPromise | undefined
 /** The context with one promise added (sign 1) or removed (-1). */
 function counted({ hosts, unplacedMib }: Room, promise: RoomPromise | undefined, sign: 1 | -1): Room {
   if (promise === undefined) return { hosts, unplacedMib };
-  const { host, sizeMib } = promise;
+  const { host, standby, sizeMib } = promise;
   if (host === null) return { hosts, unplacedMib: unplacedMib + sign * sizeMib };
-  const record = hosts[host];
-  if (record === undefined) return { hosts, unplacedMib };
-  return { unplacedMib, hosts: { ...hosts, [host]: { ...record, promisedMib: record.promisedMib + sign * sizeMib } } };
+  const on = [host, ...(standby === undefined ? [] : [standby])];
+  const changed = on.flatMap((name) => {
+    const record = entryOf(hosts, name);
+    return record === undefined ? [] : [[name, { ...record, promisedMib: record.promisedMib + sign * sizeMib }]];
+  });
+  return { unplacedMib, hosts: { ...hosts, ...(Object.fromEntries(changed) as Room['hosts']) } };
 }
 
 // A volume is created, and ends
@@ -114,12 +119,45 @@ export function withoutPromise({ context, event }: At): Partial<ClusterContext> 
 export const promisesOf = (event: Placing): RoomPromises =>
   Object.fromEntries(event.volumes.map(({ volume }) => [volume, promiseOf(event, volume)]));
 
+type PlacedVolume = Placing['volumes'][number];
+
+/** What a volume is promised when its VM was placed, or its migration: the bytes are where they are meanwhile. */
+function placedPromise(event: Placing, { volume, sizeMib }: PlacedVolume, host: string): RoomPromise {
+  if (partsOfId(event.vm).kind !== 'migration') return { sizeMib, host };
+  // Without a promise the store was rolled back since.
+  const now = promiseOf(event, volume)?.host ?? event.avoid?.[0] ?? host;
+  return now === host ? { sizeMib, host } : { sizeMib, host: now, standby: host };
+}
+
 /** Also of a volume that has bytes on the host and no promise: the store was rolled back since. */
 export const putPromises = (event: Placing, host: string): readonly Asked[] =>
-  event.volumes.map(({ volume, sizeMib }) => putRow('promise', volume, { sizeMib, host } satisfies RoomPromise));
+  event.volumes.map((one) => putRow('promise', one.volume, placedPromise(event, one, host)));
 
 export const withPlaced = (context: Room, event: Placing, host: string): Room =>
   event.volumes.reduce<Room>(
-    (room, { volume, sizeMib }) => counted(counted(room, promiseOf(event, volume), -1), { sizeMib, host }, 1),
+    (room, one) => counted(counted(room, promiseOf(event, one.volume), -1), placedPromise(event, one, host), 1),
+    context,
+  );
+
+// Its migration has ended
+
+type Ending = Extract<ClusterEvent, { readonly type: 'place.transfer' | 'place.release' }>;
+
+/** Promises for two hosts that become one for the new host, or stay one for the former. */
+function settledPromises(event: Ending): readonly (readonly [string, RoomPromise, RoomPromise])[] {
+  return (event.volumes ?? []).flatMap((volume) => {
+    const before = promiseOf(event, volume);
+    if (before?.standby === undefined) return [];
+    const { sizeMib, host, standby } = before;
+    return [[volume, before, { sizeMib, host: event.type === 'place.transfer' ? standby : host }] as const];
+  });
+}
+
+export const settlePromises = (event: Ending): readonly Asked[] =>
+  settledPromises(event).map(([volume, , after]) => putRow('promise', volume, after));
+
+export const withSettled = (context: Room, event: Ending): Room =>
+  settledPromises(event).reduce<Room>(
+    (room, [, before, after]) => counted(counted(room, before, -1), after, 1),
     context,
   );

@@ -107,6 +107,9 @@ export const imagesOf = (context: MigrationContext): readonly string[] =>
   askOf(context).images.map(({ image }) => image);
 export const volumesOf = (context: MigrationContext): readonly string[] =>
   askOf(context).volumes.map(({ volume }) => volume);
+/** Those that need room on the new host. */
+export const roomyOf = (context: MigrationContext): readonly string[] =>
+  askOf(context).volumes.flatMap(({ volume, sizeMib }) => (sizeMib > 0 ? [volume] : []));
 export const mirrored = (context: MigrationContext): readonly string[] =>
   volumesOf(context).filter((volume) => context.disks[volume]?.copies === true);
 export const handedOver = (context: MigrationContext): readonly string[] =>

@@ -117,7 +117,10 @@ export const askStopSource = ({ context }: At): readonly Asked[] =>
     : [];
 
 export const transferPlace = ({ context }: At): readonly Asked[] => [
-  send(clusterId, placeTransfer({ vm: askOf(context).vm, migration: context.id })),
+  send(
+    clusterId,
+    placeTransfer({ vm: askOf(context).vm, migration: context.id, volumes: [...contexts.roomyOf(context)] }),
+  ),
 ];
 
 /** What is left on the former host: bindings that forward, and the bytes of local volumes. */
@@ -158,7 +161,9 @@ export const askUndo = (seen: At): readonly Asked[] => {
   ];
 };
 
-export const releasePlace = ({ context }: At): readonly Asked[] => [send(clusterId, placeRelease({ vm: context.id }))];
+export const releasePlace = ({ context }: At): readonly Asked[] => [
+  send(clusterId, placeRelease({ vm: context.id, volumes: [...contexts.roomyOf(context)] })),
+];
 
 export const tellEnded = ({ context, event }: At): readonly Asked[] => [
   send(contexts.vmOf(context), migrationEnded({ summary: contexts.summaryOf(context, event.meta.at) })),
