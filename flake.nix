@@ -8,22 +8,42 @@
     let
       # Guests are x86_64, and QEMU is asked for nothing else.
       system = "x86_64-linux";
+      inherit (nixpkgs) lib;
       pkgs = nixpkgs.legacyPackages.${system};
       photoncloud = pkgs.callPackage ./nix/package.nix { };
+      cluster = import ./nix/cluster;
+      clusterProgram = import ./nix/test-cluster/program.nix { inherit pkgs; };
+      appOf = program: { type = "app"; inherit program; };
+      photonApp = appOf "${photoncloud}/bin/photon";
     in
     {
       packages.${system} = {
         inherit photoncloud;
         default = photoncloud;
+        cluster = clusterProgram;
       };
-      apps.${system}.default = {
-        type = "app";
-        program = "${photoncloud}/bin/photon";
+      apps.${system} = {
+        default = photonApp;
+        photon = photonApp;
+        cluster = appOf "${clusterProgram}/bin/cluster";
       };
       devShells.${system}.default = import ./nix/shell.nix { inherit pkgs; };
-      nixosModules.default = { pkgs, lib, ... }: {
-        imports = [ ./nix/modules/photoncloud.nix ];
-        services.photoncloud.package = lib.mkDefault (pkgs.callPackage ./nix/package.nix { });
+      formatter.${system} = pkgs.nixfmt-tree;
+
+      # Every unit has an enable of its own; importing the module changes nothing.
+      nixosModules.default = { imports = [ ./nix/modules ]; };
+      # The nodes of the declared cluster: nix build .#nixosConfigurations.node01.config.system.build.toplevel
+      nixosConfigurations = builtins.mapAttrs
+        (_: host: lib.nixosSystem { inherit system; modules = [ host ./nix/cluster/machine.nix ]; })
+        cluster.hosts;
+
+      checks.${system} = {
+        inherit photoncloud;
+        deployer-vm-smoke = import ./nix/tests/deployer-vm-smoke.nix { inherit pkgs; };
       };
+
+      # Nodes, roles and what tenants have, as one value: nix eval --json .#clusterState
+      clusterState = cluster.state lib;
+      lib.addresses = import ./nix/addresses.nix;
     };
 }

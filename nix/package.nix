@@ -1,13 +1,17 @@
 # photoncloud as it runs on a host: sources and third-party packages below $out/share/photoncloud (Node runs the .ts files
 # as they are, which it does not under node_modules), and $out/bin/photon with the programs it starts on its PATH.
 # Cluster tests are not in it.
-{ lib, stdenvNoCC, fetchurl, makeWrapper, nodejs_24, redis, dnsmasq, nftables, iproute2, qemu, openssl, e2fsprogs
-, conntrack-tools, procps, kmod }:
+{ lib, stdenvNoCC, fetchurl, makeWrapper, nodejs_24, bash, conntrack-tools, coreutils, dnsmasq, e2fsprogs, iproute2
+, iputils, kmod, nftables, openssl, procps, qemu, redis, util-linux }:
 let
   manifest = builtins.fromJSON (builtins.readFile ../package.json);
   rooms = [ "actors" "machines" "runtime" ];
   npmPackages = import ./npm-packages.nix { inherit lib fetchurl; lockFile = ../package-lock.json; };
-  programs = [ redis dnsmasq nftables iproute2 qemu openssl e2fsprogs conntrack-tools procps kmod ];
+  programs = [
+    bash conntrack-tools coreutils dnsmasq e2fsprogs iproute2 iputils kmod nftables openssl procps qemu redis util-linux
+  ];
+  # Programs of the dataplane get this PATH and nothing else of the environment; the folders of Debian are not there here.
+  debianPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   unpack = entry: ''
     mkdir -p "$share/${entry.path}"
     tar -xzf ${entry.tarball} -C "$share/${entry.path}" --strip-components=1
@@ -20,14 +24,7 @@ stdenvNoCC.mkDerivation {
   pname = manifest.name;
   version = manifest.version;
 
-  src = lib.cleanSourceWith {
-    src = ../.;
-    filter = path: type:
-      let relative = lib.removePrefix (toString ../. + "/") (toString path);
-      in builtins.elem (lib.head (lib.splitString "/" relative)) (rooms ++ [ "package.json" "LICENSE" ])
-        && baseNameOf path != "node_modules"
-        && !(lib.hasSuffix ".test.ts" path);
-  };
+  src = import ./sources.nix "photoncloud";
 
   nativeBuildInputs = [ makeWrapper ];
   dontConfigure = true;
@@ -40,6 +37,8 @@ stdenvNoCC.mkDerivation {
     cp -r ${lib.concatStringsSep " " rooms} package.json LICENSE "$share/"
     ${lib.concatMapStrings unpack npmPackages}
     ${lib.concatMapStrings link rooms}
+    substituteInPlace "$share/actors/dataplane/program.ts" \
+      --replace-fail "'${debianPath}'" "'${lib.makeBinPath programs}'"
     makeWrapper ${nodejs_24}/bin/node "$out/bin/photon" \
       --add-flags "${manifest.config.nodeFlags} $share/actors/photon/photon-main.ts" \
       --prefix PATH : ${lib.makeBinPath programs}

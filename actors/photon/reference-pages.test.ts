@@ -16,7 +16,8 @@ test('no page is left over', () => {
   const written = readdirSync(join(docs, 'reference')).map((name) => `reference/${name}`);
   assert.equal(
     written.filter((path) => !allPages().has(path)),
-    [],
+    // Made from the options of Nix (cluster-tests/nix/nix-pages.ts).
+    ['reference/nix-options.md'],
   );
 });
 

@@ -29,7 +29,7 @@ export interface TestFile {
 }
 
 /** Folders of cluster-tests whose tests need no root; the others run on the real kernel. */
-const rootless = ['harness', 'setup', 'simulation', 'checkers', 'conformance', 'mutants', 'fuzz', 'six-node'];
+const rootless = ['harness', 'setup', 'simulation', 'checkers', 'conformance', 'mutants', 'fuzz', 'six-node', 'nix'];
 
 export const workspaces = ['runtime', 'machines', 'actors', 'cluster-tests'] as const;
 

@@ -120,7 +120,7 @@ const cases: readonly (readonly [string, Change, readonly RegExp[]])[] = [
   [
     'a document that is not there',
     ({ tenants }) => void tenants['acme']?.documents.push('docs/absent.yaml'),
-    [/docs\/absent\.yaml does not exist → at tenants\.acme\.documents\[2\]$/],
+    [/docs\/absent\.yaml does not exist → at tenants\.acme\.documents\[1\]$/],
   ],
   ['an unknown field', (cluster) => void Object.assign(cluster, { node: {} }), [/Unrecognized key: "node"/]],
 ];

@@ -1,4 +1,6 @@
 /** Addresses, CIDRs and MACs: round trips, and every text a tenant may not declare. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -99,6 +101,30 @@ test('MACs a tenant may declare, and why not', () => {
     else assert.match(problem ?? 'allowed', why);
   }
   assert.is(addresses.macOf(addresses.addressOf('10.1.2.255')), '02:50:0a:01:02:ff');
+});
+
+/** What nix/addresses.nix decides, too: nix-addresses.test.ts holds it to the same file. */
+test('the vectors that Nix is held to, texts included', () => {
+  const path = join(import.meta.dirname, '../../nix/address-vectors.json');
+  const vectors = JSON.parse(readFileSync(path, 'utf8')) as {
+    addresses: [string, number | null][];
+    cidrs: [string, string | null][];
+    overlaps: [string, string, boolean][];
+    members: { cidr: string; address: string; inside: boolean; reserved: boolean }[];
+    macs: [string, string | null][];
+    gateways: [string, string][];
+  };
+  const { cidrOf, addressOf } = addresses;
+  for (const [text, value] of vectors.addresses) assert.is(addresses.parseAddress(text) ?? null, value, text);
+  for (const [text, why] of vectors.cidrs) assert.is(addresses.cidrProblem(text) ?? null, why, text);
+  for (const [one, other, is] of vectors.overlaps)
+    assert.is(addresses.overlap(cidrOf(one), cidrOf(other)), is, `${one} ${other}`);
+  for (const { cidr, address: text, inside, reserved } of vectors.members) {
+    assert.is(addresses.contains(cidrOf(cidr), addressOf(text)), inside, `${text} in ${cidr}`);
+    assert.is(addresses.isReserved(cidrOf(cidr), addressOf(text)), reserved, `${text} in ${cidr}`);
+  }
+  for (const [mac, why] of vectors.macs) assert.is(addresses.macProblem(mac) ?? null, why, mac);
+  for (const [cidr, gateway] of vectors.gateways) assert.is(addresses.defaultGateway(cidrOf(cidr)), gateway, cidr);
 });
 
 test('the block of an address', () => {

@@ -46,6 +46,18 @@ test('several documents are sorted by their dependencies', () => {
   assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', class: 'local', image: null });
 });
 
+test('a document may be a list of objects; an error names the object by its number, with its line', () => {
+  const list = '- { kind: tenant, name: acme }\n- { kind: volume, tenant: acme, name: data, spec: { sizeMib: 8 } }\n';
+  const read = readAllDocuments([write(list)], undefined);
+  assert.equal(
+    read.map(({ kind, name, origin }) => `${kind} ${name} ${origin.slice(-3)}`),
+    ['tenant acme 1.1', 'volume data 1.2'],
+  );
+  const text = refusal(`${list}-\n  kind: volume\n  tenant: acme\n  name: data\n  spec:\n    sizeMib: 0\n`);
+  assert.match(text, /^F#1\.3 spec\.sizeMib: .*\(line 8\)$/);
+  assert.match(refusal(`${list}- kind: tenant\n  name: acme\n`), 'F#1.3 name: declares what F#1.1 declares too');
+});
+
 test('unknown fields, also nested ones, are rejected with their path', () => {
   const text = refusal(
     'kind: network\ntenant: acme\nname: front\nspec: { subnets: [{ cidr: 10.0.0.0/24, gatway: 10.0.0.1 }] }\n',
@@ -76,7 +88,7 @@ test('an error names the line of its field, or of what the field is missing in',
     'kind: tenant\nname: acme\n---\n# a disk\nkind: volume\ntenant: acme\nname: v\nspec:\n  format: raw\n  big: 1\n';
   assert.match(refusal(text), /F#2 spec\.big: unknown field \(line 10\)/);
   assert.match(refusal(text), /F#2 spec\.sizeMib: .* \(line 9\)/);
-  assert.match(refusal('name: x\n---\n\n- a\n'), /F#2: .* \(line 4\)/);
+  assert.match(refusal('name: x\n---\n\n- a\n'), /F#2\.1: .* \(line 4\)/);
 });
 
 test('an object that is declared twice in one file is rejected', () => {

@@ -1,7 +1,7 @@
 /**
  * Declarative documents: what `photon apply -f` takes, as YAML or JSON. One document declares one object: its kind,
- * tenant, name, labels, protection and spec, by the schema of the kind (machines/<kind>/<kind>-protocol.ts). Unknown
- * fields are refused with their path.
+ * tenant, name, labels, protection and spec, by the schema of the kind (machines/<kind>/<kind>-protocol.ts); or it is a
+ * list of objects, as the state file that Nix writes. Unknown fields are refused with their path.
  */
 import { readFileSync } from 'node:fs';
 import { declaredKinds } from '@photoncloud/machines/kinds';
@@ -56,7 +56,7 @@ export interface Declaration {
   readonly protect: boolean;
   /** With the defaults of everything that was left out. */
   readonly spec: Readonly<Record<string, unknown>>;
-  /** Origin of the document, for messages: `tenant.yaml#3`. */
+  /** Origin of the document, for messages: `tenant.yaml#3`; in a list `state.json#1.3`. */
   readonly origin: string;
 }
 
@@ -104,7 +104,8 @@ function lineOf(parsed: Document, lines: LineCounter, field: string): number {
   return lines.linePos(parsed.contents?.range?.[0] ?? parsed.range?.[0] ?? 0).line;
 }
 
-function readFile(path: string, { issues, declarations, tenant: given }: Reading): void {
+function readFile(path: string, read: Reading): void {
+  const { issues } = read;
   const lineCounter = new LineCounter();
   parseAllDocuments(textOf(path), { uniqueKeys: true, lineCounter }).forEach((parsed, at) => {
     const origin = `${path}#${at + 1}`;
@@ -126,27 +127,35 @@ function readFile(path: string, { issues, declarations, tenant: given }: Reading
       return;
     }
     if (value === null) return;
-    const checked = documentSchema.safeParse(value);
-    if (!checked.success) {
-      issues.push(
-        ...issuesOf(checked.error).map(({ path: field, message }) => ({
-          path: `${origin} ${field}`.trimEnd(),
-          message: `${message} (line ${lineOf(parsed, lineCounter, field)})`,
-        })),
-      );
-      return;
-    }
-    const { tenant: own, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & { tenant?: string };
-    const tenant = rest.kind === 'tenant' ? rest.name : ofSystem.has(rest.kind) ? systemTenant : (own ?? given);
-    if (tenant === undefined) {
-      issues.push({ path: `${origin} tenant`, message: 'is missing; write it, or name one with -t TENANT' });
-      return;
-    }
-    const same = declarations.find((one) => one.kind === rest.kind && one.tenant === tenant && one.name === rest.name);
-    if (same === undefined) declarations.push({ ...rest, tenant, origin });
-    else
-      issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
+    const lineIn = (field: string): number => lineOf(parsed, lineCounter, field);
+    if (!Array.isArray(value)) return takeDocument(value, origin, lineIn, read);
+    for (const [index, one] of value.entries())
+      takeDocument(one, `${origin}.${index + 1}`, (field) => lineIn(`${index}.${field}`.replace(/\.$/, '')), read);
   });
+}
+
+/** @param lineIn line of a field of the document */
+function takeDocument(value: unknown, origin: string, lineIn: (field: string) => number, read: Reading): void {
+  const { issues, declarations, tenant: given } = read;
+  const checked = documentSchema.safeParse(value);
+  if (!checked.success) {
+    issues.push(
+      ...issuesOf(checked.error).map(({ path: field, message }) => ({
+        path: `${origin} ${field}`.trimEnd(),
+        message: `${message} (line ${lineIn(field)})`,
+      })),
+    );
+    return;
+  }
+  const { tenant: own, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & { tenant?: string };
+  const tenant = rest.kind === 'tenant' ? rest.name : ofSystem.has(rest.kind) ? systemTenant : (own ?? given);
+  if (tenant === undefined) {
+    issues.push({ path: `${origin} tenant`, message: 'is missing; write it, or name one with -t TENANT' });
+    return;
+  }
+  const same = declarations.find((one) => one.kind === rest.kind && one.tenant === tenant && one.name === rest.name);
+  if (same === undefined) declarations.push({ ...rest, tenant, origin });
+  else issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
 }
 
 /** Kinds in their order, documents of one kind as written. */

@@ -1,0 +1,94 @@
+/**
+ * Contract between the options of nix/modules/tenants.nix and `photon apply`: what Nix renders is taken as it is by
+ * the schema that validates documents, and nothing is added to it, so that the defaults of both are the same; a field
+ * that is null and one that is absent mean the same.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
+import { declaredKinds } from '@photoncloud/machines/kinds';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkout } from '../cluster/photon-commands.ts';
+import { NixPlace, whyNoNix } from './nix-place.ts';
+
+const nix = new NixPlace();
+test.after(() => nix.close());
+
+type Fields = Readonly<Record<string, unknown>>;
+interface Rendered extends Fields {
+  readonly kind: string;
+  readonly name: string;
+  readonly spec: Fields;
+}
+
+/** Without fields that are null: what is left says the same. */
+const withoutNulls = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(withoutNulls)
+    : typeof value === 'object' && value !== null
+      ? Object.fromEntries(
+          Object.entries(value).flatMap(([name, one]) => (one === null ? [] : [[name, withoutNulls(one)]])),
+        )
+      : value;
+
+const parsed = (document: unknown): Rendered => {
+  const { success, data, error } = documentSchema.safeParse(document);
+  assert.ok(success, `${JSON.stringify(document)}\n${error?.message}`);
+  return data as unknown as Rendered;
+};
+
+const kindsOf = (documents: readonly Rendered[]): string[] => [...new Set(documents.map(({ kind }) => kind))];
+
+/** Fields that a kind derives when they are left out, and so has no default for. */
+const ipv6 = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value, (name, one: unknown) => (name === 'ipv6' ? undefined : one)));
+
+function declare(): void {
+  const { smallest, whole } = nix.evaluate(`
+    let
+      stateOf = import (top + "/nix/testing/tenant-state.nix") { inherit lib; };
+    in builtins.mapAttrs (_: stateOf) (import (top + "/nix/testing/tenant-examples.nix"))`) as Readonly<
+    Record<'smallest' | 'whole', { readonly documents: readonly Rendered[]; readonly problems: readonly string[] }>
+  >;
+
+  test('the examples have no problem, and an object of every declared kind, in the order of apply', () => {
+    const order = declaredKinds.map(({ kind }) => kind);
+    for (const { documents, problems } of [smallest, whole]) {
+      assert.equal(problems, []);
+      assert.equal(kindsOf(documents), order, 'add the new kind to nix/testing/tenant-examples.nix');
+    }
+  });
+
+  test('the product takes what Nix renders, and adds nothing: the defaults are the same', () => {
+    for (const document of [...smallest.documents, ...whole.documents]) {
+      assert.equal(ipv6(parsed(document)), document, document.kind);
+    }
+  });
+
+  test('null and absent mean the same', () => {
+    for (const document of whole.documents) {
+      const { spec, ...rest } = document;
+      assert.equal(parsed({ ...rest, spec: withoutNulls(spec) }), parsed(document), document.kind);
+    }
+  });
+
+  test('every published field can be declared', () => {
+    const fieldsOf = ({ documents }: { readonly documents: readonly Rendered[] }) =>
+      new Map(documents.map(({ kind, spec }) => [kind, Object.keys(spec).toSorted()]));
+    const schema = JSON.parse(readFileSync(join(checkout, 'docs/document.schema.json'), 'utf8')) as {
+      readonly $defs: Readonly<Record<string, { readonly properties?: Fields }>>;
+    };
+    const published = (kind: string): string[] => {
+      const name = kind.split('-').map((word) => `${word.charAt(0).toUpperCase()}${word.slice(1)}`);
+      return Object.keys(schema.$defs[`${name.join('')}Spec`]?.properties ?? {}).toSorted();
+    };
+    for (const [kind, fields] of fieldsOf(whole)) assert.equal(fields, published(kind), kind);
+  });
+}
+
+const reason = whyNoNix();
+if (reason === undefined) declare();
+else test.skip(`NOT RUN, lane 1 (tenants declared in Nix are documents of photon apply): ${reason}`);
+
+test.run();

@@ -1,0 +1,182 @@
+/**
+ * The units that nix/modules makes for hosts, as text, through the test double of NixOS: importing the modules changes
+ * nothing; a host runs what its roles in the declared cluster say; systemd finds nothing to complain about and rates
+ * their exposure; what owns guests is not restarted by a switch and does not end them; no secret is in the Nix store.
+ * Does not prove that NixOS makes the same files of the same options.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { NixPlace, whyNoBuilds, whyNoNix } from './nix-place.ts';
+
+const nix = new NixPlace();
+test.after(() => nix.close());
+
+interface HostState {
+  readonly units: Readonly<Record<string, string>>;
+  readonly restarts: Readonly<Record<string, boolean>>;
+  readonly tcp: readonly number[];
+  readonly udp: readonly number[];
+  readonly modules: readonly string[];
+  readonly users: readonly string[];
+  readonly packages: number;
+}
+
+const asState = `
+  host: let c = host.config; in {
+    inherit (c) units;
+    restarts = builtins.mapAttrs (_: unit: unit.restartIfChanged) c.systemd.services;
+    tcp = c.networking.firewall.allowedTCPPorts;
+    udp = c.networking.firewall.allowedUDPPorts;
+    modules = c.boot.kernelModules;
+    users = builtins.attrNames c.users.users;
+    packages = builtins.length c.environment.systemPackages;
+  }`;
+
+const none: HostState = { units: {}, restarts: {}, tcp: [], udp: [], modules: [], users: [], packages: 0 };
+
+/** Lines of systemd-analyze that name the unit; it ends with 0 whatever it has found. */
+function complaints(folder: string, name: string, text: string): string[] {
+  const path = join(folder, `${name}.service`);
+  // The programs are not here, and Debian's systemd is older than NixOS's.
+  writeFileSync(path, text.replaceAll(/^(Exec\w+=)\S+/gm, '$1/bin/true').replaceAll(/^DelegateSubgroup=.*\n/gm, ''));
+  const { stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], { encoding: 'utf8' });
+  return `${stdout}${stderr}`.split('\n').filter((line) => line.includes(name));
+}
+
+/** As systemd-analyze rates a unit: 0 is least exposed, 10 most. */
+function exposure(folder: string, name: string): number {
+  const path = join(folder, `${name}.service`);
+  const argv = ['security', '--offline=true', '--no-pager', path];
+  const { stdout, stderr } = spawnSync('systemd-analyze', argv, { encoding: 'utf8' });
+  const found = /Overall exposure level for \S+: ([\d.]+)/.exec(stdout)?.[1];
+  assert.ok(found !== undefined, `${stdout}${stderr}`);
+  return Number(found);
+}
+
+function declare(): void {
+  const hosts = nix.evaluate(`
+    let
+      stateOf = ${asState};
+      nodes = builtins.mapAttrs (_: host: stateOf (lib.nixosSystem { modules = [ host ]; }))
+        (import (top + "/nix/cluster")).hosts;
+      hostOf = config: stateOf (lib.nixosSystem {
+        modules = [ (top + "/nix/modules") { services.photoncloud = config; } ];
+      });
+      own = role: { \${role} = { enable = true; openFirewall = true; }; };
+    in nodes // {
+      inert = hostOf { tenants.acme.volumes.v.sizeMib = 1; };
+      store = hostOf (own "store");
+      controller = hostOf (own "controller");
+      worker = hostOf (own "worker");
+      deployer = hostOf { deployer.enable = true; tenants.acme.volumes.v.sizeMib = 1; };
+    }`) as Readonly<Record<string, HostState>>;
+  const of = (name: string): HostState => hosts[name] ?? none;
+  const unit = (host: string, role = host): string => of(host).units[`photoncloud-${role}`] ?? '';
+
+  test('importing the modules, and declaring tenants, changes nothing of a host', () => {
+    assert.equal(of('inert'), none);
+  });
+
+  test('a node of the declared cluster runs the programs of its roles', () => {
+    const units = ['node01', 'node04', 'node06'].map((node) => Object.keys(of(node).units));
+    assert.equal(units, [['photoncloud-controller'], ['photoncloud-worker'], ['photoncloud-worker']]);
+    assert.match(unit('node04', 'worker'), /ExecStart=\S+\/bin\/photon worker --dir \/var\/lib\/photoncloud\/worker/);
+    assert.equal([of('node04').modules.includes('vxlan'), of('node01').modules], [true, []]);
+    assert.equal([of('node01').users, of('node04').users], [['photoncloud'], []]);
+  });
+
+  test('ports are opened where that is asked for', () => {
+    assert.equal([of('store').tcp, of('controller').tcp], [[6379], [7443, 7444]]);
+    assert.equal([of('worker').tcp, of('worker').udp, of('node04').udp], [[7443], [4789], []]);
+  });
+
+  test('a switch of the host does not restart what owns guests, and stopping it does not end them', () => {
+    assert.is(of('worker').restarts['photoncloud-worker'], false);
+    assert.is(of('controller').restarts['photoncloud-controller'], true);
+    for (const line of ['KillMode=process', 'Delegate=true', 'DelegateSubgroup=worker'])
+      assert.match(unit('worker'), new RegExp(`^${line}$`, 'm'));
+  });
+
+  test('a worker stays in the mount namespace of the host: what it mounts below /run/netns outlives it', () => {
+    const isolating =
+      /^(Private|Protect|ReadWrite|ReadOnly|Inaccessible|Bind|TemporaryFile|Root|DynamicUser|State)\w*=/m;
+    assert.not.match(unit('worker'), isolating);
+  });
+
+  test('the deployer gets its token as a credential, has a deadline, and is tried again', () => {
+    const text = unit('deployer');
+    assert.match(text, /^LoadCredential=client\.json:\/etc\/photoncloud\/operator\.json$/m);
+    assert.match(
+      text,
+      /^ExecStart=\S+\/photon --as %d\/client\.json apply -f \S+-photoncloud-state\.json --wait --timeout 900$/m,
+    );
+    for (const line of ['Type=oneshot', 'RemainAfterExit=true', 'TimeoutStartSec=930', 'Restart=on-failure'])
+      assert.match(text, new RegExp(`^${line}$`, 'm'));
+  });
+
+  test('secrets in the Nix store, and problems of the declaration, stop the evaluation of a host, all at once', () => {
+    const { code, stderr } = nix.run('nix-instantiate', [
+      '--eval',
+      '-E',
+      `(import ${process.cwd()}/nix/testing/nixpkgs-lib.nix).nixosSystem {
+        modules = [ ${process.cwd()}/nix/modules {
+          services.photoncloud = {
+            directory = "\${builtins.storeDir}/x";
+            deployer = { enable = true; clientFile = "\${builtins.storeDir}/y"; };
+            tenants.acme.ports.probe.network = "front";
+          };
+        } ];
+      }`,
+      '-A',
+      'config.system.build.toplevel.drvPath',
+    ]);
+    assert.is.not(code, 0);
+    assert.match(stderr, /- services\.photoncloud\.directory: has secrets; it must not lie in/);
+    assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
+    assert.match(stderr, /- services\.photoncloud\.tenants\.acme\.ports\.probe\.network: there is no network front/);
+  });
+
+  // Measured with systemd 252; a worker owns namespaces, taps and QEMU, and cannot give up more.
+  const budgets = { store: 1.5, controller: 1.5, deployer: 1.5, worker: 7.5 };
+  if (spawnSync('systemd-analyze', ['--version']).error === undefined) {
+    test('systemd has nothing to say against the units, and their exposure is within its budget', () => {
+      const folder = join(nix.folder, 'units');
+      mkdirSync(folder);
+      for (const [role, most] of Object.entries(budgets)) {
+        const name = `photoncloud-${role}`;
+        assert.equal(complaints(folder, name, unit(role)), []);
+        const rated = exposure(folder, name);
+        assert.ok(rated <= most, `${name} is rated ${rated}; its budget is ${most}`);
+      }
+    });
+    test('a unit with a misspelt setting is complained about', () => {
+      const text = unit('store').replace('RestartSec=', 'RestartSecs=');
+      assert.is(complaints(join(nix.folder, 'units'), 'photoncloud-store', text).length, 1);
+    });
+  } else test.skip('NOT RUN (units judged by systemd): systemd-analyze is not installed');
+}
+
+const reason = whyNoNix();
+if (reason === undefined) declare();
+else test.skip(`NOT RUN, lane 1 (units of hosts): ${reason}`);
+
+if (whyNoBuilds() === undefined) {
+  test('the state file that is built is the list of documents that photon apply takes', () => {
+    const expression = `((import ./nix/testing/nixpkgs-lib.nix).nixosSystem {
+      modules = [ ./nix/modules { services.photoncloud.tenants.acme.volumes.v.sizeMib = 1; } ];
+    }).config.services.photoncloud.deployer.stateFile`;
+    const { code, stdout, stderr } = nix.run('nix-build', ['--no-out-link', '-E', expression]);
+    assert.is(code, 0, stderr);
+    const documents = JSON.parse(readFileSync(stdout.trim(), 'utf8')) as unknown[];
+    assert.equal(
+      documents.map((one) => documentSchema.parse(one).kind),
+      ['tenant', 'volume'],
+    );
+  });
+} else test.skip(`NOT RUN, lane 2 (the state file as it is built): ${whyNoBuilds()}`);
+
+test.run();

@@ -1,0 +1,70 @@
+# services.photoncloud.deployer: applies what services.photoncloud.tenants declares, at boot and whenever it has changed:
+# one run of `photon apply` that waits until every object has settled, or fails at its deadline and is tried again. It
+# removes nothing. Its token comes as a credential, never through the Nix store.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkEnableOption mkIf mkOption types;
+  cfg = config.services.photoncloud;
+  deployer = cfg.deployer;
+  inherit (import ./unit-hardening.nix) unprivileged;
+  isInStore = lib.hasPrefix builtins.storeDir;
+in
+{
+  options.services.photoncloud.deployer = {
+    enable = mkEnableOption "applying the declared tenants from this host";
+    clientFile = mkOption {
+      type = types.str;
+      default = "/etc/photoncloud/operator.json";
+      example = "/run/secrets/photoncloud/operator.json";
+      description = ''
+        Client file with the address of the control API and a token, as photon init writes it to clients/. Read by systemd
+        alone (LoadCredential).'';
+    };
+    caFile = mkOption {
+      type = types.str;
+      default = "/etc/photoncloud/ca.crt";
+      example = "/run/secrets/photoncloud/ca.crt";
+      description = "Certificate of the cluster's authority, which the client file names as ca.crt.";
+    };
+    deadlineSeconds = mkOption {
+      type = types.ints.between 10 86400;
+      default = 900;
+      example = 1800;
+      description = "How long one run may take.";
+    };
+    stateFile = mkOption {
+      type = types.path;
+      readOnly = true;
+      default = pkgs.writeText "photoncloud-state.json" (builtins.toJSON cfg.documents);
+      defaultText = lib.literalExpression ''pkgs.writeText "photoncloud-state.json" (builtins.toJSON ...)'';
+      example = lib.literalExpression ''"''${config.services.photoncloud.deployer.stateFile}"'';
+      description = "What is applied: a JSON list of documents.";
+    };
+  };
+
+  config = mkIf deployer.enable {
+    assertions = map
+      (name: {
+        assertion = !(isInStore deployer.${name});
+        message = "services.photoncloud.deployer.${name}: must not lie in ${builtins.storeDir}, which everybody can read";
+      }) [ "clientFile" "caFile" ];
+    systemd.services.photoncloud-deployer = {
+      description = "apply what photoncloud tenants are declared to have";
+      wantedBy = [ "multi-user.target" ];
+      wants = [ "network-online.target" ];
+      after = [ "network-online.target" ] ++ lib.optional cfg.controller.enable "photoncloud-controller.service";
+      startLimitIntervalSec = 0;
+      serviceConfig = unprivileged // {
+        Type = "oneshot";
+        RemainAfterExit = true;
+        DynamicUser = true;
+        LoadCredential = [ "client.json:${deployer.clientFile}" "ca.crt:${deployer.caFile}" ];
+        ExecStart = "${lib.getExe cfg.package} --as %d/client.json apply -f ${deployer.stateFile} --wait "
+          + "--timeout ${toString deployer.deadlineSeconds}";
+        TimeoutStartSec = deployer.deadlineSeconds + 30;
+        Restart = "on-failure";
+        RestartSec = "15s";
+      };
+    };
+  };
+}

@@ -1,0 +1,51 @@
+# What the units of a host share: the package, the folders of its nodes, the user of unprivileged programs, and the
+# problems of the declaration, which stop an evaluation with all of them.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkDefault mkIf mkOption types;
+  cfg = config.services.photoncloud;
+  enabled = lib.filter (role: cfg.${role}.enable) [ "store" "controller" "worker" "deployer" ];
+  isUnprivileged = cfg.store.enable || cfg.controller.enable;
+  node = cfg.cluster.nodes.${cfg.node} or { roles = [ ]; };
+  programs = map (role: cfg.cluster.roles.${role}.program or null) node.roles;
+  runs = program: mkIf (cfg.node != null && lib.elem program programs) { enable = mkDefault true; };
+in
+{
+  options.services.photoncloud = {
+    package = mkOption {
+      type = types.package;
+      default = pkgs.callPackage ../package.nix { };
+      defaultText = lib.literalExpression "pkgs.callPackage ./nix/package.nix { }";
+      example = lib.literalExpression "inputs.photoncloud.packages.x86_64-linux.default";
+      description = "The photoncloud package.";
+    };
+    directory = mkOption {
+      type = types.str;
+      default = "/var/lib/photoncloud";
+      example = "/srv/photoncloud";
+      description = ''
+        Holds a folder for each role that the host runs (store, controller, worker): the folder `nodes/<name>` that photon
+        init has made. It has keys and passwords, so it never lies in the Nix store.'';
+    };
+  };
+
+  config = {
+    services.photoncloud = {
+      store = runs "store";
+      controller = runs "controller";
+      worker = runs "worker";
+    };
+    assertions = mkIf (enabled != [ ]) (
+      map (message: { assertion = false; inherit message; }) cfg.problems
+      ++ [{
+        assertion = !(lib.hasPrefix builtins.storeDir cfg.directory);
+        message = "services.photoncloud.directory: has secrets; it must not lie in ${builtins.storeDir}";
+      }]
+    );
+    environment.systemPackages = mkIf (enabled != [ ]) [ cfg.package ];
+    users = mkIf isUnprivileged {
+      users.photoncloud = { isSystemUser = true; group = "photoncloud"; };
+      groups.photoncloud = { };
+    };
+  };
+}

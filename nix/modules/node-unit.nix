@@ -1,0 +1,24 @@
+# The unit of a node program: `photon <role> --dir <directory>/<role>`, started again whenever it ends. It is crash-only:
+# stopping it only makes the pause shorter for others.
+{ config, lib }:
+role: serviceConfig:
+let
+  cfg = config.services.photoncloud;
+  folder = "${cfg.directory}/${role}";
+in
+{
+  description = "photoncloud ${role}";
+  wantedBy = [ "multi-user.target" ];
+  wants = [ "network-online.target" ];
+  after = [ "network-online.target" ]
+    ++ lib.optional (role != "store" && cfg.store.enable) "photoncloud-store.service";
+  # A host that is being prepared may not have its folder yet.
+  unitConfig.ConditionPathExists = "${folder}/node.json";
+  serviceConfig = {
+    ExecStart = "${lib.getExe cfg.package} ${role} --dir ${folder}";
+    Restart = "always";
+    RestartSec = "1s";
+    TimeoutStopSec = "60s";
+    LimitNOFILE = 65536;
+  } // serviceConfig folder;
+}

@@ -1,0 +1,41 @@
+# services.photoncloud.worker: a worker node, which owns taps, namespaces and QEMU processes of this host. Its guests
+# outlive it: a new worker process finds and adopts them, so nothing here may end a process that is not its own, and a
+# switch of the host's configuration does not restart it.
+{ config, lib, ... }:
+let
+  inherit (lib) mkEnableOption mkIf mkOption types;
+  cfg = config.services.photoncloud;
+  nodeUnit = import ./node-unit.nix { inherit config lib; };
+  inherit (import ./unit-hardening.nix) ofWorker;
+in
+{
+  options.services.photoncloud.worker = {
+    enable = mkEnableOption "a worker node on this host";
+    peerListenPort = mkOption {
+      type = types.port;
+      default = 7443;
+      example = 7543;
+      description = "TCP port for links between nodes, as given to photon init; only openFirewall reads it.";
+    };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Whether the firewall lets other nodes reach the worker and the overlay (UDP 4789).";
+    };
+  };
+
+  config = mkIf cfg.worker.enable {
+    networking.firewall = mkIf cfg.worker.openFirewall {
+      allowedTCPPorts = [ cfg.worker.peerListenPort ];
+      allowedUDPPorts = [ 4789 ];
+    };
+    boot.kernelModules = [ "tun" "vxlan" "bridge" "nf_conntrack" ];
+    systemd.services.photoncloud-worker = nodeUnit "worker" (_: ofWorker // {
+      KillMode = "process";
+      Delegate = true;
+      # The worker's group has no processes of its own then, so the groups of guests below it can have limits.
+      DelegateSubgroup = "worker";
+    }) // { restartIfChanged = false; };
+  };
+}

@@ -1,0 +1,60 @@
+# Test double: the options of NixOS that nix/modules sets, without what NixOS makes of them. `units` are the unit files
+# that the services become, for systemd-analyze.
+{ config, lib, ... }:
+let
+  inherit (lib) mkOption types;
+  list = type: mkOption { type = types.listOf type; default = [ ]; };
+  set = mkOption { type = types.attrsOf types.anything; default = { }; };
+  flag = default: mkOption { type = types.bool; inherit default; };
+
+  textOf = value: if value == true then "true" else if value == false then "false" else toString value;
+  linesOf = name: value:
+    if builtins.isList value && value != [ ] then map (one: "${name}=${textOf one}") value else [ "${name}=${textOf value}" ];
+  sectionOf = name: settings:
+    lib.concatStringsSep "\n" ([ "[${name}]" ] ++ lib.concatLists (lib.mapAttrsToList linesOf settings)) + "\n";
+  joined = lib.concatStringsSep " ";
+  unitOf = service: lib.concatStringsSep "\n" [
+    (sectionOf "Unit" (service.unitConfig // {
+      Description = service.description;
+      Wants = joined service.wants;
+      After = joined service.after;
+    } // lib.optionalAttrs (service.startLimitIntervalSec != null) {
+      StartLimitIntervalSec = service.startLimitIntervalSec;
+    }))
+    (sectionOf "Service" service.serviceConfig)
+    (sectionOf "Install" { WantedBy = joined service.wantedBy; })
+  ];
+in
+{
+  options = {
+    assertions = list types.anything;
+    networking.hostName = mkOption { type = types.str; default = "host"; };
+    networking.firewall.allowedTCPPorts = list types.port;
+    networking.firewall.allowedUDPPorts = list types.port;
+    boot.kernelModules = list types.str;
+    boot.loader = set;
+    fileSystems = set;
+    environment.systemPackages = list types.package;
+    environment.etc = set;
+    users.users = set;
+    users.groups = set;
+    virtualisation = set;
+    units = mkOption { type = types.attrsOf types.str; default = lib.mapAttrs (_: unitOf) config.systemd.services; };
+    system.stateVersion = mkOption { type = types.str; default = "26.11"; };
+    systemd.services = mkOption {
+      default = { };
+      type = types.attrsOf (types.submodule {
+        options = {
+          description = mkOption { type = types.str; default = ""; };
+          wantedBy = list types.str;
+          wants = list types.str;
+          after = list types.str;
+          unitConfig = set;
+          serviceConfig = set;
+          startLimitIntervalSec = mkOption { type = types.nullOr types.int; default = null; };
+          restartIfChanged = flag true;
+        };
+      });
+    };
+  };
+}
