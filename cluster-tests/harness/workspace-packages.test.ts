@@ -3,7 +3,8 @@
  * by plain Node and read by a strict compiler; `photon` is called as a command. Proves that the packages name what they
  * need; not that the control plane works (the other tests do).
  */
-// test limit: 120 s
+// time limit: 420 s
+// test limit: 240 s
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
