@@ -39,11 +39,21 @@
 
       checks.${system} = {
         inherit photoncloud;
+        # What nix/source-roots.json puts into the package is enough for every module of it.
+        source-roots = pkgs.runCommand "source-roots" { } ''
+          test -z "$(find ${photoncloud} -xtype l)"
+          ${pkgs.nodejs_24}/bin/node ${./cluster-tests/nix/import-modules-main.ts} \
+            ${photoncloud}/share/photoncloud "$TMPDIR"
+          touch $out
+        '';
         deployer-vm-smoke = import ./nix/tests/deployer-vm-smoke.nix { inherit pkgs; };
       };
 
       # Nodes, roles and what tenants have, as one value: nix eval --json .#clusterState
       clusterState = cluster.state lib;
-      lib.addresses = import ./nix/addresses.nix;
+      lib = {
+        addresses = import ./nix/addresses.nix;
+        sources.photoncloud = import ./nix/sources.nix "photoncloud";
+      };
     };
 }
