@@ -15,7 +15,7 @@ import * as assert from 'uvu/assert';
 import { checkout } from '../cluster/photon-commands.ts';
 import { layProductionPackages, productionPackages } from '../harness/production-packages.ts';
 import { listFiles } from '../harness/tidy-sources.ts';
-import { NixPlace, whyNoBuilds, whyNoNix } from './nix-place.ts';
+import { NixPlace, testing, whyNoBuilds, whyNoNix } from './nix-place.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'photon-layout-'));
 const share = join(folder, 'share');
@@ -26,6 +26,7 @@ test.after(() => {
 });
 
 const nixpkgs = process.env['PHOTON_NIXPKGS'];
+const nixpkgsLib = process.env['PHOTON_NIXPKGS_LIB'];
 const { version } = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')) as { version: string };
 
 function declareEvaluations(): void {
@@ -99,6 +100,17 @@ if (noBuilds === undefined) {
     assert.match(`${stdout}${stderr}`, /usage: npm run cluster -- COMMAND/);
   });
 } else test.skip(`NOT RUN, lane 2 (programs that flakes build): ${noBuilds}`);
+
+if (reason === undefined && nixpkgsLib !== undefined) {
+  test('lane 3: with the lib of nixpkgs, options, problems, documents and units are the same', () => {
+    const valueWith = (lib: string): unknown =>
+      nix.evaluate(`import (top + "/nix/testing/compared.nix") { lib = import ${lib}; }`);
+    assert.equal(valueWith(join(nixpkgsLib, 'default.nix')), valueWith(`${testing}/nixpkgs-lib.nix`));
+  });
+} else {
+  const why = reason ?? 'no lib of nixpkgs (name its folder in PHOTON_NIXPKGS_LIB)';
+  test.skip(`NOT RUN, lane 3 (modules evaluated by the lib of nixpkgs): ${why}`);
+}
 
 if (reason === undefined && nixpkgs !== undefined) {
   test('lane 4: nix flake check evaluates every output with the nixpkgs of PHOTON_NIXPKGS', () => {

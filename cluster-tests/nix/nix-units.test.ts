@@ -72,6 +72,7 @@ function declare(): void {
       store = hostOf (own "store");
       controller = hostOf (own "controller");
       worker = hostOf (own "worker");
+      other = hostOf { worker.enable = true; environmentFile = "/etc/photoncloud/environment"; };
       deployer = hostOf { deployer.enable = true; tenants.acme.volumes.v.sizeMib = 1; };
     }`) as Readonly<Record<string, HostState>>;
   const of = (name: string): HostState => hosts[name] ?? none;
@@ -87,6 +88,27 @@ function declare(): void {
     assert.match(unit('node04', 'worker'), /ExecStart=\S+\/bin\/photon worker --dir \/var\/lib\/photoncloud\/worker/);
     assert.equal([of('node04').modules.includes('vxlan'), of('node01').modules], [true, []]);
     assert.equal([of('node01').users, of('node04').users], [['photoncloud'], []]);
+  });
+
+  test('nodes with a store of another kind get its address from a file', () => {
+    assert.match(unit('other', 'worker'), /^EnvironmentFile=\/etc\/photoncloud\/environment$/m);
+    assert.not.match(unit('worker'), /EnvironmentFile/);
+  });
+
+  test('a unit waits for its secrets, and a host has started before the deployer runs', () => {
+    assert.match(unit('worker'), /^ConditionPathExists=\/var\/lib\/photoncloud\/worker\/node\.json$/m);
+    assert.match(unit('deployer'), /^ConditionPathExists=\/etc\/photoncloud\/operator\.json$/m);
+    assert.match(unit('deployer'), /^After=.*multi-user\.target/m);
+  });
+
+  test('the script of the VM test is Python', () => {
+    const script = nix.evaluate(
+      `(import (top + "/nix/tests/deployer-vm-smoke.nix") { inherit pkgs; }).testScript`,
+    ) as string;
+    const argv = ['-c', 'import sys; compile(sys.stdin.read(), "testScript", "exec")'];
+    const { status, stderr } = spawnSync('python3', argv, { input: script, encoding: 'utf8' });
+    assert.is(status, 0, stderr);
+    assert.match(script, /--worker work=192\.168\.1\.3/);
   });
 
   test('ports are opened where that is asked for', () => {
@@ -126,6 +148,7 @@ function declare(): void {
         modules = [ ${process.cwd()}/nix/modules {
           services.photoncloud = {
             directory = "\${builtins.storeDir}/x";
+            environmentFile = "\${builtins.storeDir}/z";
             deployer = { enable = true; clientFile = "\${builtins.storeDir}/y"; };
             tenants.acme.ports.probe.network = "front";
           };
@@ -136,6 +159,7 @@ function declare(): void {
     ]);
     assert.is.not(code, 0);
     assert.match(stderr, /- services\.photoncloud\.directory: has secrets; it must not lie in/);
+    assert.match(stderr, /- services\.photoncloud\.environmentFile: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.tenants\.acme\.ports\.probe\.network: there is no network front/);
   });

@@ -52,7 +52,11 @@ in
       description = "apply what photoncloud tenants are declared to have";
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
-      after = [ "network-online.target" ] ++ lib.optional cfg.controller.enable "photoncloud-controller.service";
+      # A host has started before its tenants have what they are declared to have.
+      after = [ "network-online.target" "multi-user.target" ]
+        ++ lib.optional cfg.controller.enable "photoncloud-controller.service";
+      # A host that is being prepared may not have its token yet.
+      unitConfig.ConditionPathExists = deployer.clientFile;
       startLimitIntervalSec = 0;
       serviceConfig = unprivileged // {
         Type = "oneshot";

@@ -2,7 +2,7 @@
 { lib, addresses, rules }:
 let
   inherit (lib) concatLists concatMap mapAttrsToList optional;
-  inherit (rules) exactlyOne indexed twice unknown;
+  inherit (rules) exactlyOne indexed twice unknown unknownHost;
 
   imageProblems = path: { tenant, ... }: formats: name:
     let found = tenant.images.${name} or null;
@@ -14,7 +14,8 @@ let
   vmProblems = tenantPath: facts: name: vm:
     let path = "${tenantPath}.vms.${name}";
     in
-    optional (vm.boot == null && vm.disks == [ ]) "${path}: has nothing to boot: give it a disk, or boot"
+    unknownHost "${path}.host" facts vm.host
+    ++ optional (vm.boot == null && vm.disks == [ ]) "${path}: has nothing to boot: give it a disk, or boot"
     ++ concatMap
       ({ at, value }: unknown "${path}.disks.${toString at}.volume" "volume" (lib.attrNames facts.tenant.volumes)
         value.volume)
@@ -28,10 +29,11 @@ let
       ("${path}.seed.userData: everybody on the host could read it in the Nix store; declare it with photon apply, "
         + "or set services.photoncloud.allowUserDataInStore when it holds no secret");
 
-  sourceProblems = tenantPath: name: image:
+  sourceProblems = tenantPath: facts: name: image:
     let path = "${tenantPath}.images.${name}";
     in
-    exactlyOne "${path}.source" image.source [ "path" "url" "upload" ]
+    unknownHost "${path}.host" facts image.host
+    ++ exactlyOne "${path}.source" image.source [ "path" "url" "upload" ]
     ++ optional (image.source.path == null && image.sha256 == null)
       "${path}.sha256: is required for bytes that come over a network";
 
@@ -45,7 +47,7 @@ in
   problems = path: facts:
     concatLists (mapAttrsToList (vmProblems path facts) facts.tenant.vms)
     ++ twice (one: earlier: "${one.key} is the disk of ${earlier.path}, too") (disksOf path facts)
-    ++ concatLists (mapAttrsToList (sourceProblems path) facts.tenant.images)
+    ++ concatLists (mapAttrsToList (sourceProblems path facts) facts.tenant.images)
     ++ concatLists (mapAttrsToList
       (name: volume: imageProblems "${path}.volumes.${name}.image" facts [ "raw" "qcow2" ] volume.image)
       facts.tenant.volumes)

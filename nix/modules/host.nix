@@ -27,6 +27,14 @@ in
         Holds a folder for each role that the host runs (store, controller, worker): the folder `nodes/<name>` that photon
         init has made. It has keys and passwords, so it never lies in the Nix store.'';
     };
+    environmentFile = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "/etc/photoncloud/environment";
+      description = ''
+        File with REDIS_URL=..., where the nodes have another store than that of services.photoncloud.store. It has a
+        password, so it never lies in the Nix store.'';
+    };
   };
 
   config = {
@@ -37,10 +45,11 @@ in
     };
     assertions = mkIf (enabled != [ ]) (
       map (message: { assertion = false; inherit message; }) cfg.problems
-      ++ [{
-        assertion = !(lib.hasPrefix builtins.storeDir cfg.directory);
-        message = "services.photoncloud.directory: has secrets; it must not lie in ${builtins.storeDir}";
-      }]
+      ++ map
+        (name: {
+          assertion = cfg.${name} == null || !(lib.hasPrefix builtins.storeDir cfg.${name});
+          message = "services.photoncloud.${name}: has secrets; it must not lie in ${builtins.storeDir}";
+        }) [ "directory" "environmentFile" ]
     );
     environment.systemPackages = mkIf (enabled != [ ]) [ cfg.package ];
     users = mkIf isUnprivileged {

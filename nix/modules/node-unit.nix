@@ -20,5 +20,7 @@ in
     RestartSec = "1s";
     TimeoutStopSec = "60s";
     LimitNOFILE = 65536;
+  } // lib.optionalAttrs (cfg.environmentFile != null && role != "store") {
+    EnvironmentFile = cfg.environmentFile;
   } // serviceConfig folder;
 }

@@ -32,6 +32,7 @@ let
 
   portProblems = facts: port:
     unknown "${port.path}.network" "network" (lib.attrNames facts.tenant.networks) port.network
+    ++ rules.unknownHost "${port.path}.host" facts (port.host or null)
     ++ textIf "${port.path}.address" (addressProblem facts port.network port.address)
     ++ textIf "${port.path}.mac" (if port.mac == null then null else addresses.macProblem port.mac)
     ++ concatMap

@@ -49,6 +49,8 @@ rec {
       vpcs = [ "main" ] ++ lib.attrNames tenant.vpcs;
       groups = [ "default" ] ++ lib.attrNames tenant.securityGroups;
       inherit (cfg) externalNetworks allowUserDataInStore;
+      # Empty where the nodes are not declared: then hosts are not looked up.
+      hosts = lib.attrNames cfg.cluster.nodes;
     };
 
   quotedList = names: if names == [ ] then "there is none" else "there are ${lib.concatStringsSep ", " names}";
@@ -56,6 +58,9 @@ rec {
   # `name` is not one of `known`; null names nothing.
   unknown = path: what: known: name:
     optional (name != null && !(elem name known)) "${path}: there is no ${what} ${name}; ${quotedList known}";
+
+  # A host that is not among the declared nodes.
+  unknownHost = path: { hosts, ... }: name: if hosts == [ ] then [ ] else unknown path "node" hosts name;
 
   textIf = path: text: optional (text != null) "${path}: ${text}";
 
@@ -73,17 +78,23 @@ rec {
       ("${path}: takes exactly one of ${lib.concatStringsSep ", " names}; "
         + (if given == [ ] then "none is given" else "${lib.concatStringsSep " and " given} are given"));
 
-  # { from; to; } of addresses, inside a CIDR.
-  poolProblems = path: cidr: pools:
+  # { from; to; } of addresses, inside a CIDR whose first `head` addresses and last one are nobody's.
+  poolProblems = head: path: cidr: pools:
     let
       range = addresses.parseCidr cidr;
       number = addresses.parseAddress;
       inside = address: addresses.contains range (number address);
+      first = range.base + head;
+      last = addresses.lastOf range - 1;
+      usable = "${addresses.formatAddress first} to ${addresses.formatAddress last}";
       one = { at, value }:
         let here = "${path}.${toString at}"; text = "${value.from} to ${value.to}";
         in if number value.from > number value.to then
           [ "${here}: ${text} ends before it begins; exchange the two addresses" ]
-        else if !(inside value.from && inside value.to) then [ "${here}: ${text} is not within ${cidr}" ]
+        else if !(inside value.from && inside value.to) then
+          [ "${here}: ${text} is not within ${cidr}; use ${usable}" ]
+        else if number value.from < first || number value.to > last then
+          [ "${here}: ${text} has reserved addresses of ${cidr}; use ${usable}" ]
         else
           let
             overlaps = other:

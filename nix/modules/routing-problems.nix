@@ -78,16 +78,16 @@ let
       wrong = addresses.cidrProblem 30 network.cidr;
       range = addresses.parseCidr network.cidr;
       gateway = addresses.parseAddress network.gateway;
-      hosts = lib.attrNames (cfg.cluster.nodes or { });
     in
     textIf "${path}.cidr" wrong
     ++ (if wrong != null then [ ] else
       optional
         (network.gateway != null && !(gateway > range.base && gateway < addresses.lastOf range))
         "${path}.gateway: ${network.gateway} is not a usable address of ${network.cidr}"
-      ++ poolProblems "${path}.pools" network.cidr network.pools)
-    ++ (if hosts == [ ] then [ ] else
-      concatMap ({ at, value }: unknown "${path}.hosts.${toString at}" "node" hosts value) (indexed network.hosts));
+      ++ poolProblems 1 "${path}.pools" network.cidr network.pools)
+    ++ concatMap
+      ({ at, value }: rules.unknownHost "${path}.hosts.${toString at}" { hosts = lib.attrNames cfg.cluster.nodes; } value)
+      (indexed network.hosts);
 in
 {
   problems = path: facts:

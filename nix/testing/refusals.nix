@@ -61,7 +61,7 @@ in
           vpc = "lab";
           subnets = [
             { name = "a"; cidr = "10.30.0.0/24"; gateway = "10.30.0.255"; pools = [{ from = "10.30.0.9"; to = "10.30.0.8"; }]; }
-            { name = "a"; cidr = "10.31.0.0/24"; pools = [{ from = "10.31.0.9"; to = "10.31.1.1"; } { from = "10.31.0.20"; to = "10.31.0.30"; } { from = "10.31.0.30"; to = "10.31.0.40"; }]; }
+            { name = "a"; cidr = "10.31.0.0/24"; pools = [{ from = "10.31.0.9"; to = "10.31.1.1"; } { from = "10.31.0.20"; to = "10.31.0.30"; } { from = "10.31.0.30"; to = "10.31.0.40"; } { from = "10.31.0.4"; to = "10.31.0.5"; }]; }
           ];
           dhcp.routes = [{ destination = "198.51.100.1/24"; via = "10.32.0.9"; }];
         };
@@ -70,9 +70,10 @@ in
         "${acme}.networks.bad.vpc: there is no VPC lab; there are main"
         "${acme}.networks.bad.subnets.0.gateway: the gateway 10.30.0.255 is not a usable address of 10.30.0.0/24"
         "${acme}.networks.bad.subnets.0.pools.0: 10.30.0.9 to 10.30.0.8 ends before it begins; exchange the two addresses"
-        "${acme}.networks.bad.subnets.1.pools.0: 10.31.0.9 to 10.31.1.1 is not within 10.31.0.0/24"
+        "${acme}.networks.bad.subnets.1.pools.0: 10.31.0.9 to 10.31.1.1 is not within 10.31.0.0/24; use 10.31.0.5 to 10.31.0.254"
         "${acme}.networks.bad.subnets.1.pools.1: 10.31.0.20 to 10.31.0.30 overlaps pool 0; merge the two"
         "${acme}.networks.bad.subnets.1.pools.2: 10.31.0.30 to 10.31.0.40 overlaps pool 0; merge the two"
+        "${acme}.networks.bad.subnets.1.pools.3: 10.31.0.4 to 10.31.0.5 has reserved addresses of 10.31.0.0/24; use 10.31.0.5 to 10.31.0.254"
         "${acme}.networks.bad.dhcp.routes.0.destination: 198.51.100.1/24 has host bits set; did you mean 198.51.100.0/24?"
         "${acme}.networks.bad.dhcp.routes.0.via: 10.32.0.9 is in no subnet of the network, so no guest reaches it"
         "${acme}.networks.bad.subnets.1.name: a is the name of an earlier subnet, too"
@@ -162,7 +163,7 @@ in
       };
       says = [
         "services.photoncloud.externalNetworks.internet.gateway: 203.0.113.0 is not a usable address of 203.0.113.0/24"
-        "services.photoncloud.externalNetworks.internet.pools.0: 203.0.113.9 to 203.0.114.1 is not within 203.0.113.0/24"
+        "services.photoncloud.externalNetworks.internet.pools.0: 203.0.113.9 to 203.0.114.1 is not within 203.0.113.0/24; use 203.0.113.1 to 203.0.113.254"
         "${acme}.routers.edge.routes.0.via.port: there is no port gone; there is none"
         "${acme}.routers.edge.routes.1.via.address: 10.99.0.1 is in no subnet of VPC main"
         "${acme}.routers.edge.routes.2.via: takes exactly one of address, port; none is given"
@@ -233,6 +234,19 @@ in
         "${cluster}.nodes: 2 nodes run the store of its own; one does"
         "${cluster}.nodes: no node is a worker"
         "services.photoncloud.node: the cluster declares no node four"
+      ];
+    };
+    "hosts that are no nodes" = {
+      declaration = withNodes nodes // inAcme {
+        ports.probe = { network = "front"; host = "three"; };
+        images.disk = { source.path = "/d"; format = "raw"; host = "three"; };
+        volumes.root.sizeMib = 1;
+        vms.a = { nics = [{ network = "front"; }]; disks = [{ volume = "root"; }]; host = "three"; };
+      };
+      says = [
+        "${acme}.ports.probe.host: there is no node three; there are one, two"
+        "${acme}.images.disk.host: there is no node three; there are one, two"
+        "${acme}.vms.a.host: there is no node three; there are one, two"
       ];
     };
     "a quorum of two, a need of an unknown role, and a gateway host that is no node" = {
