@@ -50,6 +50,7 @@ export const incarnationMachine = setup({
     tellPaused: tell(messages.tellPaused),
     tellStalled: tell(messages.tellStalled),
     tellEnded: tell(messages.tellEnded),
+    answerEnded: tell(messages.answerEnded),
     answerAbsent: tell(messages.answerAbsent),
     takeIncoming: assign(messages.takeIncoming),
     forgetIncoming: assign(messages.forgetIncoming),
@@ -135,6 +136,7 @@ export const incarnationMachine = setup({
         'incarnation.receive': { target: 'receiving', actions: 'takeIncoming' },
         'incarnation.stop': { target: 'gone', actions: 'answerAbsent' },
         'incarnation.unsend': { target: 'gone', actions: 'answerUnsent' },
+        'incarnation.go-on': { target: 'gone', actions: 'answerEnded' },
       },
     },
     ...movingIn,
@@ -296,6 +298,6 @@ export const incarnationMachine = setup({
       type: 'final',
       entry: 'tellEnded',
     },
-    gone: { description: 'There is no such run; the stop request was answered.', type: 'final' },
+    gone: { description: 'There is no such run, and who asked for something of it was told so.', type: 'final' },
   },
 });

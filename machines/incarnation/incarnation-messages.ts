@@ -2,7 +2,7 @@
 import { assertEvent } from 'xstate';
 import { bindingWire } from '../binding/binding-protocol.ts';
 import type { Failure } from '../values/failures.ts';
-import { partsOfId } from '../values/identifiers.ts';
+import { idOf, partsOfId } from '../values/identifiers.ts';
 import { send, type Asked, type Seen } from '../values/telling.ts';
 import type { TrackedFlow } from '../values/tracked-flows.ts';
 import type { IncarnationProof, IncarnationSpec, IncomingDoor, OutgoingSpec } from '../values/wiring.ts';
@@ -111,6 +111,15 @@ export const answerAbsent = ({ context, event }: At): readonly Asked[] => {
   const { incarnationUid, meta } = event;
   const ended = { host: hostOf(context), runEpoch: null, incarnationUid, reason: 'stopped', error: null } as const;
   return [send(meta.from ?? '', says.incarnationEnded(ended))];
+};
+
+/** The run that is to go on has ended before; its VM, which has chosen it since, did not know it as its own then. */
+export const answerEnded = ({ context, event }: At): readonly Asked[] => {
+  assertEvent(event, 'incarnation.go-on');
+  const { incarnationUid, meta } = event;
+  const ended = { host: hostOf(context), runEpoch: null, incarnationUid, reason: 'gone', error: null } as const;
+  const { tenant, name } = partsOfId(context.id);
+  return [idOf('vm', tenant, name), meta.from ?? ''].map((to) => send(to, says.incarnationEnded(ended)));
 };
 
 export const askWiring = ({ context }: At): readonly Asked[] =>

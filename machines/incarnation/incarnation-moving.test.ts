@@ -68,6 +68,8 @@ const movesIn: readonly Row[] = [
   row('incoming.listening', coming, { ...goOn, ...uid }, 'incoming.listening', []),
   row('incoming.arrived', coming, { ...goOn, incarnationUid: 'L0' }, 'incoming.arrived', []),
   row('incoming.arrived', coming, { ...goOn, ...uid }, 'alive.resuming', ['qemu.watch', 'qemu.resume']),
+  // It has ended before the VM decided for it: the migration and the VM would wait for it for ever.
+  { ...row('born', fresh, { ...goOn, ...uid }, 'gone', [toldEnd, 'incarnation.ended > migration']), from: here },
   row('incoming.arrived', coming, stop, 'stopping', ['qemu.stop']),
   row('incoming.arrived', coming, over('killed'), 'cleaning', ['qemu.clean']),
   row('cleaning', coming, done('qemu.clean'), 'ended', [toldEnd, 'incarnation.ended > migration']),

@@ -177,7 +177,7 @@ export const incarnationKind = defineKind({
     bindingUnwired,
     hostGone,
   ],
-  startedBy: [incarnationStart, incarnationStop, incarnationReceive, incarnationUnsend],
+  startedBy: [incarnationStart, incarnationStop, incarnationReceive, incarnationUnsend, incarnationGoOn],
   fromNode: [hostGone],
   sends: [
     incarnationRunning,

@@ -37,6 +37,8 @@ export interface VmMigration {
   readonly committed: boolean;
   /** The run that is the VM's has ended meanwhile. */
   readonly ended: boolean;
+  /** Uid of the run that was to take its place and has ended before; absent: none has. */
+  readonly lost?: string;
   /** The drain that is told how it ends; absent: none. */
   readonly drain?: string;
 }

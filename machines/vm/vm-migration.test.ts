@@ -23,6 +23,7 @@ const commit = (runEpoch: number) => ({
   nics: [],
   disks: [],
 });
+const nextEnded = { ...v.ended('crash'), runEpoch: 2, incarnationUid: 'L2' };
 const summary = { result: 'moved', from: 'w1', to: 'w2', method: 'live', failure: null };
 const endedMove = { type: 'migration.ended', summary };
 const pinned = { ...v.spec, host: 'w1' };
@@ -56,6 +57,15 @@ const rows: readonly Row[] = [
   ),
   of('running', runs, commit(2), 'running', ['migration.refused > migration']),
 
+  // The run that was to take its place has ended before: the guest is still whole where it is.
+  row('migrating.moving', moving, nextEnded, 'migrating.moving', []),
+  of('migrating.moving', { ...moving, migration: { ...move, lost: 'L2' } }, commit(2), 'migrating.moving', [
+    'migration.refused > migration',
+  ]),
+  of('migrating.moving', { ...moving, migration: { ...move, lost: 'L0' } }, commit(2), 'migrating.moving', [
+    'migration.committed > migration',
+  ]),
+
   row('migrating.moving', moving, v.stop, 'migrating.recalled', ['migration.recall > migration']),
   row('migrating.moving', moving, v.ended('crash'), 'migrating.recalled', ['migration.recall > migration']),
   row('migrating.recalled', { ...moving, wanted: 'stopped' }, 'migrationReview', 'migrating.recalled', [
@@ -71,7 +81,17 @@ test('a VM moves when nothing hinders it, and changes its host for the next run 
   const after = (on: Row['on']) => decided(vmMachine, held, of('migrating.moving', moving, on, '', [])).context;
   const { host, runEpoch, incarnationUid } = after(commit(2)) as unknown as VmContext;
   assert.equal([host?.name, runEpoch, incarnationUid], ['w2', 2, 'L2']);
-  assert.equal((after(commit(3)) as unknown as VmContext).runEpoch, 1);
+  assert.is((after(commit(3)) as unknown as VmContext).runEpoch, 1);
+  assert.is((after(nextEnded) as unknown as VmContext).migration?.lost, 'L2');
+  assert.is((after({ ...nextEnded, runEpoch: 1 }) as unknown as VmContext).migration?.lost, undefined);
+});
+
+test('the end of the run that moves counts once, however often it is told', () => {
+  const one = of('migrating.moving', moving, v.ended('crash'), '', []);
+  const first = decided(vmMachine, held, one).context as unknown as VmContext;
+  const again = { in: 'migrating.recalled', on: v.ended('gone'), to: '' };
+  const second = decided(vmMachine, first, again).context as unknown as VmContext;
+  assert.equal([second.lastEnd?.reason, second.crashes], [first.lastEnd?.reason, first.crashes]);
 });
 
 test('whether it can be moved is said with everything that hinders it', () => {

@@ -154,13 +154,14 @@ export function noteBusy({ context, event }: At): Done {
 
 export const isUnbegun = ({ context }: At): boolean => context.migration?.host === null;
 
-/** The present run goes on, and nobody wants it to end: the new run may take its place. */
+/** The present run goes on, nobody wants it to end, and the new run is there: that one may take its place. */
 export const mayCommit = (seen: At): boolean => {
   const { context, event } = seen;
   if (event.type !== 'migration.commit' || !isOfMigration(seen)) return false;
   const { migration, runEpoch, wanted, restarting } = context;
   const isMoving = migration !== null && !migration.committed && !migration.ended;
-  return isMoving && wanted === 'running' && !restarting && event.runEpoch === runEpoch + 1;
+  const isLost = migration?.lost === event.incarnationUid;
+  return isMoving && !isLost && wanted === 'running' && !restarting && event.runEpoch === runEpoch + 1;
 };
 
 export const hasCommitted = ({ context, event }: At): boolean =>
@@ -197,16 +198,30 @@ export const tellCommitted = ({ event }: At): readonly Asked[] => {
 export const refuseCommit = ({ context, event }: At): readonly Asked[] => {
   assertEvent(event, 'migration.commit');
   const { runEpoch, meta } = event;
-  const message = `${context.id} keeps its run ${context.runEpoch}: it is to stop or restart, or has ended`;
+  const isLost = context.migration?.lost === event.incarnationUid;
+  const why = isLost ? 'its next one has ended already' : 'it is to stop or restart, or has ended';
+  const message = `${context.id} keeps its run ${context.runEpoch}: ${why}`;
   const error = { code: 'commit_refused', message, retryable: true };
   return [send(meta.from ?? '', migrationRefused({ runEpoch, error }))];
 };
 
 export const recall = ({ context }: At): readonly Asked[] => [send(migrationOf(context), migrationRecall({}))];
 
-/** The run has ended during its move; what follows is decided once the move has ended, too. */
+/** A run that would be the next one of the VM, which has not taken it for its own. */
+export const isNextRun = ({ context, event }: At): boolean =>
+  event.type === 'incarnation.ended' && context.migration !== null && event.runEpoch === context.runEpoch + 1;
+
+export function noteLost({ context, event }: At): Done {
+  assertEvent(event, 'incarnation.ended');
+  const { migration } = context;
+  if (migration === null || event.incarnationUid === null) return { changes: {}, asks: [] };
+  return { changes: { migration: { ...migration, lost: event.incarnationUid } }, asks: [] };
+}
+
+/** The run has ended during its move, and that may be told again; what follows is decided once the move has ended. */
 export function noteEndMeanwhile(seen: At): Done {
   const { migration } = seen.context;
+  if (migration?.ended === true) return { changes: {}, asks: [] };
   const noted = migration === null ? null : { ...migration, ended: true };
   return { changes: { ...noteEnd(seen), migration: noted }, asks: [] };
 }
@@ -237,7 +252,10 @@ export const migrating = {
   entry: ready('True', 'Migrating'),
   initial: 'moving',
   on: {
-    'incarnation.ended': { guard: 'isThisIncarnation', actions: 'noteEndMeanwhile' },
+    'incarnation.ended': [
+      { guard: 'isThisIncarnation', actions: 'noteEndMeanwhile' },
+      { guard: 'isNextRun', actions: 'noteLost' },
+    ],
     'incarnation.running': { guard: 'isThisIncarnation', actions: 'noteRunning' },
     'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
     'port.delayed': [{ guard: 'isNotOfRun' }, { actions: 'noteDelay' }],
@@ -279,6 +297,7 @@ export const migrationActions = {
   commit: act(commit),
   noteMigrated: act(noteMigrated),
   noteEndMeanwhile: act(noteEndMeanwhile),
+  noteLost: act(noteLost),
   askMigration: tell(askMigration),
   rejectMigrate: tell(rejectMigrate),
   tellCommitted: tell(tellCommitted),
@@ -289,6 +308,7 @@ export const migrationGuards = {
   mayMigrate,
   mayCommit,
   hasCommitted,
+  isNextRun,
   isUnbegun,
   wantsBack,
   hasEndedMeanwhile,
