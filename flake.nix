@@ -46,6 +46,8 @@
             ${photoncloud}/share/photoncloud "$TMPDIR"
           touch $out
         '';
+        # The declaration has no problem.
+        cluster-state = pkgs.writeText "cluster-state.json" (builtins.toJSON (cluster.state lib));
         deployer-vm-smoke = import ./nix/tests/deployer-vm-smoke.nix { inherit pkgs; };
       };
 

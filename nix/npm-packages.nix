@@ -1,6 +1,6 @@
-# The third-party packages of package-lock.json that the installed programs need, as a list of { path, tarball }.
-# The lock names no download hosts: addresses follow from name and version, and integrity pins the content.
-# Left out: development tools, workspaces, and packages built for another system (those carry no integrity or other cpu/os).
+# The third-party packages of package-lock.json that the installed programs need, as a list of { path, tarball }. The
+# lock names no download hosts: addresses follow from name and version, and integrity pins the content. Left out:
+# development tools, workspaces, and packages built for another system (those carry no integrity or other cpu/os).
 { lib, fetchurl, lockFile }:
 let
   lock = builtins.fromJSON (builtins.readFile lockFile);

@@ -1,5 +1,5 @@
-# photoncloud as it runs on a host: sources and third-party packages below $out/share/photoncloud (Node runs the .ts files
-# as they are, which it does not under node_modules), and $out/bin/photon with the programs it starts on its PATH.
+# photoncloud as it runs on a host: sources and third-party packages below $out/share/photoncloud (Node runs the .ts
+# files as they are, which it does not under node_modules), and $out/bin/photon with the programs it starts on its PATH.
 # Cluster tests are not in it.
 { lib, stdenvNoCC, fetchurl, makeWrapper, nodejs_24, bash, conntrack-tools, coreutils, dnsmasq, e2fsprogs, iproute2
 , iputils, kmod, nftables, openssl, procps, qemu, redis, util-linux }:
@@ -10,7 +10,8 @@ let
   programs = [
     bash conntrack-tools coreutils dnsmasq e2fsprogs iproute2 iputils kmod nftables openssl procps qemu redis util-linux
   ];
-  # Programs of the dataplane get this PATH and nothing else of the environment; the folders of Debian are not there here.
+  # Programs of the dataplane get this PATH and nothing else of the environment; the folders of Debian are not there
+  # here.
   debianPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   unpack = entry: ''
     mkdir -p "$share/${entry.path}"

@@ -1,5 +1,6 @@
 # The sources of a package: the files below its roots in nix/source-roots.json, the one list of them, which the audit
-# (npm run audit:sources) reads, too. A root that does not exist is an error, and `actors` does not take `actors-x` along.
+# (npm run audit:sources) reads, too. A root that does not exist is an error, and `actors` does not take `actors-x`
+# along.
 name:
 let
   inherit (builtins) any filter pathExists stringLength substring;

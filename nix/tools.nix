@@ -1,5 +1,5 @@
-# What `npm test`, `npm run demo` and `npm run cluster` use on hosts that are not Debian: set-up finds these and installs
-# nothing. For the development shell and for the cluster program.
+# What `npm test`, `npm run demo` and `npm run cluster` use on hosts that are not Debian: set-up finds these and
+# installs nothing. For the development shell and for the cluster program.
 pkgs: with pkgs; [
   nodejs_24
   bash

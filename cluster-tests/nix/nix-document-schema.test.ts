@@ -3,10 +3,11 @@
  * the schema that validates documents, and nothing is added to it, so that the defaults of both are the same; a field
  * that is null and one that is absent mean the same.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
 import { declaredKinds } from '@photoncloud/machines/kinds';
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkout } from '../cluster/photon-commands.ts';
@@ -44,6 +45,30 @@ const kindsOf = (documents: readonly Rendered[]): string[] => [...new Set(docume
 const ipv6 = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value, (name, one: unknown) => (name === 'ipv6' ? undefined : one)));
 
+/** Every pattern of a schema, once. */
+function patternsIn(schema: unknown): readonly string[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const { pattern } = schema as { pattern?: unknown };
+  const own = typeof pattern === 'string' ? [pattern] : [];
+  return [...new Set([...own, ...Object.values(schema).flatMap(patternsIn)])];
+}
+
+/** Texts that fit, the same with a character more or less, and texts of another kind. */
+function textsFor(pattern: RegExp): readonly string[] {
+  const fitting = fc.sample(fc.stringMatching(pattern), { numRuns: 20, seed: 11 });
+  const spoilt = fitting.flatMap((text) => [`${text}\n`, `${text}-`, text.slice(1), text.slice(0, -1), ` ${text}`]);
+  // Nix has no text with a NUL, and its patterns work on bytes.
+  const isPlain = (text: string): boolean => [...text].every((one) => one > '\0' && one < '\u0080');
+  return [...fitting, ...spoilt, '', '-', 'a.b', 'A', 'a b', '/', '0'].filter(isPlain);
+}
+
+/** @returns path of a file with this text */
+function write(text: string): string {
+  const path = join(nix.folder, 'given.json');
+  writeFileSync(path, text);
+  return path;
+}
+
 function declare(): void {
   const { smallest, whole } = nix.evaluate(`
     let
@@ -70,6 +95,27 @@ function declare(): void {
     for (const document of whole.documents) {
       const { spec, ...rest } = document;
       assert.equal(parsed({ ...rest, spec: withoutNulls(spec) }), parsed(document), document.kind);
+    }
+  });
+
+  test('patterns mean in Nix what they mean in JavaScript', () => {
+    const patterns = patternsIn(JSON.parse(readFileSync(join(checkout, 'docs/document.schema.json'), 'utf8')));
+    assert.ok(patterns.length > 10, patterns.join(' '));
+    const samples = patterns.map((pattern) => textsFor(new RegExp(pattern)));
+    const evaluated = nix.evaluate(`
+      let
+        inherit (import (top + "/nix/modules/document-options.nix") { inherit lib; }) posix;
+        given = builtins.fromJSON (builtins.readFile ${write(JSON.stringify({ patterns, samples }))});
+        at = builtins.elemAt;
+      in builtins.genList
+        (n: map (text: builtins.match (posix (at given.patterns n)) text != null) (at given.samples n))
+        (builtins.length given.patterns)`) as readonly (readonly boolean[])[];
+    for (const [n, pattern] of patterns.entries()) {
+      const texts = samples[n] ?? [];
+      const expected = texts.map((text) => new RegExp(pattern).test(text));
+      assert.ok(expected.includes(true) && expected.includes(false), pattern);
+      for (const [at, text] of texts.entries())
+        assert.is(evaluated[n]?.[at], expected[at], `${pattern} on ${JSON.stringify(text)}`);
     }
   });
 

@@ -1,6 +1,6 @@
 # The six-node cluster, declared once: cluster.json has its nodes and their roles (the harness reads it, too:
-# cluster-tests/six-node), tenants.nix what operator and tenants have. Hosts, VM tests and flake outputs take it from here.
-# Plain data: needs neither nixpkgs nor anything that was built.
+# cluster-tests/six-node), tenants.nix what operator and tenants have. Hosts, VM tests and flake outputs take it from
+# here. Plain data: needs neither nixpkgs nor anything that was built.
 let
   declared = builtins.fromJSON (builtins.readFile ./cluster.json);
 

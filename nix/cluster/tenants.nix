@@ -1,5 +1,5 @@
-# What operator and tenants of the six-node cluster have, as values of the options of nix/modules/tenants.nix. The harness
-# applies the documents that come out of it: nix/cluster/documents, written by `npm run reference`.
+# What operator and tenants of the six-node cluster have, as values of the options of nix/modules/tenants.nix. The
+# harness applies the documents that come out of it: nix/cluster/documents, written by `npm run reference`.
 {
   # The way out, through the uplink of the gateway node.
   externalNetworks.internet = {

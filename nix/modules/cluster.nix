@@ -1,5 +1,5 @@
-# services.photoncloud.cluster: which nodes there are and what they are for, declared once for hosts, VM tests and the Node
-# harness; and services.photoncloud.node: which of them this host is. Needs no packages.
+# services.photoncloud.cluster: which nodes there are and what they are for, declared once for hosts, VM tests and the
+# Node harness; and services.photoncloud.node: which of them this host is. Needs no packages.
 { config, lib, ... }:
 let
   inherit (lib) concatMap elem filter mapAttrsToList mkOption optional types;

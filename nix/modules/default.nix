@@ -1,5 +1,5 @@
-# The NixOS module of photoncloud: what a host runs, which node of the cluster it is, and what tenants have. Importing it
-# changes nothing: every unit has an enable of its own.
+# The NixOS module of photoncloud: what a host runs, which node of the cluster it is, and what tenants have. Importing
+# it changes nothing: every unit has an enable of its own.
 {
   imports = [
     ./cluster.nix

@@ -1,6 +1,6 @@
-# services.photoncloud.deployer: applies what services.photoncloud.tenants declares, at boot and whenever it has changed:
-# one run of `photon apply` that waits until every object has settled, or fails at its deadline and is tried again. It
-# removes nothing. Its token comes as a credential, never through the Nix store.
+# services.photoncloud.deployer: applies what services.photoncloud.tenants declares, at boot and whenever it has
+# changed: one run of `photon apply` that waits until every object has settled, or fails at its deadline and is tried
+# again. It removes nothing. Its token comes as a credential, never through the Nix store.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkIf mkOption types;
@@ -17,8 +17,8 @@ in
       default = "/etc/photoncloud/operator.json";
       example = "/run/secrets/photoncloud/operator.json";
       description = ''
-        Client file with the address of the control API and a token, as photon init writes it to clients/. Read by systemd
-        alone (LoadCredential).'';
+        Client file with the address of the control API and a token, as photon init writes it to clients/. Read by
+        systemd alone (LoadCredential).'';
     };
     caFile = mkOption {
       type = types.str;
@@ -46,7 +46,8 @@ in
     assertions = map
       (name: {
         assertion = !(isInStore deployer.${name});
-        message = "services.photoncloud.deployer.${name}: must not lie in ${builtins.storeDir}, which everybody can read";
+        message =
+          "services.photoncloud.deployer.${name}: must not lie in ${builtins.storeDir}, which everybody can read";
       }) [ "clientFile" "caFile" ];
     systemd.services.photoncloud-deployer = {
       description = "apply what photoncloud tenants are declared to have";

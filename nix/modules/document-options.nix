@@ -1,7 +1,7 @@
 # Options from docs/document.schema.json, the published schema of what `photon apply` takes: types, defaults and
-# descriptions of every field come from there, so that what Nix accepts cannot drift from what the API accepts. The other
-# direction, from option values to documents, is here, too.
-# Says nothing of relations between fields: those are assertions (tenant-assertions.nix).
+# descriptions of every field come from there, so that what Nix accepts cannot drift from what the API accepts. The
+# other direction, from option values to documents, is here, too. Says nothing of relations between fields: those are
+# assertions (tenant-assertions.nix).
 { lib }:
 let
   inherit (builtins) elem filter head isList length listToAttrs;
@@ -29,7 +29,9 @@ let
 
   # Patterns are those of JavaScript; Nix has POSIX ones, anchored by themselves.
   posix = pattern:
-    builtins.replaceStrings [ "(?:" "\\/" "\\x20-\\x7e" "[^\\0\\n\\r]" "@openssh\\.com" ] [ "(" "/" " -~" "[^\n\r]" "@openssh[.]com" ]
+    builtins.replaceStrings
+      [ "(?:" "\\/" "\\x20-\\x7e" "[^\\0\\n\\r]" "@openssh\\.com" ]
+      [ "(" "/" " -~" "[^\n\r]" "@openssh[.]com" ]
       (removePrefix "^" (removeSuffix "$" pattern));
   patternWords = {
     "^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$" = "name";
@@ -151,6 +153,8 @@ let
     };
 in
 {
+  inherit posix;
+
   # In the order in which objects are made.
   kinds = map kindOf published."$defs".PhotonDocument.oneOf;
 

@@ -1,6 +1,6 @@
-# What docs/document.schema.json does not say of a field: a description where the schema has none, and an example. Looked
-# up by kind and path (`network.subnets.cidr`), then by the field's own name; a field without a line here gets an example
-# from its type.
+# What docs/document.schema.json does not say of a field: a description where the schema has none, and an example.
+# Looked up by kind and path (`network.subnets.cidr`), then by the field's own name; a field without a line here gets an
+# example from its type.
 {
   descriptions = {
     from = "First of the range.";

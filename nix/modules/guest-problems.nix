@@ -39,7 +39,8 @@ let
 
   # One VM at a time has a volume, so two that are to run cannot.
   disksOf = tenantPath: { tenant, ... }: concatMap
-    (vm: lib.optionals tenant.vms.${vm}.running (map ({ at, value }: { path = "${tenantPath}.vms.${vm}.disks.${toString at}.volume"; key = value.volume; })
+    (vm: lib.optionals tenant.vms.${vm}.running (map
+      ({ at, value }: { path = "${tenantPath}.vms.${vm}.disks.${toString at}.volume"; key = value.volume; })
       (indexed tenant.vms.${vm}.disks)))
     (lib.attrNames tenant.vms);
 in

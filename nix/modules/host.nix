@@ -24,8 +24,8 @@ in
       default = "/var/lib/photoncloud";
       example = "/srv/photoncloud";
       description = ''
-        Holds a folder for each role that the host runs (store, controller, worker): the folder `nodes/<name>` that photon
-        init has made. It has keys and passwords, so it never lies in the Nix store.'';
+        Holds a folder for each role that the host runs (store, controller, worker): the folder `nodes/<name>` that
+        photon init has made. It has keys and passwords, so it never lies in the Nix store.'';
     };
     environmentFile = mkOption {
       type = types.nullOr types.str;

@@ -20,7 +20,8 @@ let
     if problem != null then [ "${here}.cidr: ${problem}" ]
     else
       gatewayProblems here (addresses.parseCidr value.cidr) value
-      ++ poolProblems addresses.reservedHead "${here}.pools" value.cidr (if value.pools == null then [ ] else value.pools);
+      ++ poolProblems addresses.reservedHead "${here}.pools" value.cidr
+        (if value.pools == null then [ ] else value.pools);
 
   routeProblems = path: subnets: { at, value }:
     let

@@ -1,5 +1,5 @@
-# The unit of a node program: `photon <role> --dir <directory>/<role>`, started again whenever it ends. It is crash-only:
-# stopping it only makes the pause shorter for others.
+# The unit of a node program: `photon <role> --dir <directory>/<role>`, started again whenever it ends. It is
+# crash-only: stopping it only makes the pause shorter for others.
 { config, lib }:
 role: serviceConfig:
 let

@@ -50,7 +50,8 @@ let
     ++ exactlyOne "${here}.backends" service.backends [ "selector" "ports" ]
     ++ twice (one: _: "${one.key} is already served by an earlier port of it")
       (map ({ at, value }: { path = "${here}.ports.${toString at}"; key = isServing value; }) (indexed service.ports))
-    ++ optional (service.healthCheck != null && service.healthCheck.timeoutSeconds > service.healthCheck.intervalSeconds)
+    ++ optional
+      (service.healthCheck != null && service.healthCheck.timeoutSeconds > service.healthCheck.intervalSeconds)
       "${here}.healthCheck.timeoutSeconds: is more than the interval; check less often";
 
   services = path: { tenant, ... }: mapAttrsToList

@@ -65,7 +65,8 @@ let
       first = lib.head vpcs;
       second = lib.last vpcs;
       clashes = concatMap
-        (one: map (other: "${path}: ${one.cidr} of ${first} overlaps ${other.cidr} of ${second}; renumber one of the two")
+        (one: map
+          (other: "${path}: ${one.cidr} of ${first} overlaps ${other.cidr} of ${second}; renumber one of the two")
           (filter (other: addresses.overlap one.range other.range) (rangesOf second)))
         (rangesOf first);
     in
@@ -78,6 +79,7 @@ let
       wrong = addresses.cidrProblem 30 network.cidr;
       range = addresses.parseCidr network.cidr;
       gateway = addresses.parseAddress network.gateway;
+      hosts = lib.attrNames cfg.cluster.nodes;
     in
     textIf "${path}.cidr" wrong
     ++ (if wrong != null then [ ] else
@@ -86,7 +88,7 @@ let
         "${path}.gateway: ${network.gateway} is not a usable address of ${network.cidr}"
       ++ poolProblems 1 "${path}.pools" network.cidr network.pools)
     ++ concatMap
-      ({ at, value }: rules.unknownHost "${path}.hosts.${toString at}" { hosts = lib.attrNames cfg.cluster.nodes; } value)
+      ({ at, value }: rules.unknownHost "${path}.hosts.${toString at}" { inherit hosts; } value)
       (indexed network.hosts);
 in
 {

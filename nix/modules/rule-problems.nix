@@ -32,7 +32,8 @@ let
     let
       path = "${tenantPath}.addressSets.${name}";
       parsed = map ({ at, value }: { inherit at value; range = addresses.parseCidr value; }) (indexed set.cidrs);
-      overlaps = one: filter (other: other.at < one.at && other.range != null && addresses.overlap one.range other.range)
+      overlaps = one: filter
+        (other: other.at < one.at && other.range != null && addresses.overlap one.range other.range)
         parsed;
     in
     unknown "${path}.vpc" "VPC" vpcs set.vpc

@@ -1,6 +1,6 @@
-# What is wrong between the fields and objects of a declaration: a list of texts, each with the path of its option first,
-# so that an evaluation shows all of them at once. Types have judged single values before. What only the cluster knows
-# (quotas, addresses in use) is not judged here.
+# What is wrong between the fields and objects of a declaration: a list of texts, each with the path of its option
+# first, so that an evaluation shows all of them at once. Types have judged single values before. What only the cluster
+# knows (quotas, addresses in use) is not judged here.
 { lib, addresses }:
 let
   inherit (lib) concatLists mapAttrsToList optional;

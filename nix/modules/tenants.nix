@@ -21,7 +21,8 @@ let
 
   exampleName = {
     "address-set" = "office"; "external-address" = "page"; "external-network" = "internet"; image = "debian";
-    network = "front"; port = "probe"; peering = "both"; router = "edge"; "security-group" = "web"; "service-ip" = "page";
+    network = "front"; port = "probe"; peering = "both"; router = "edge"; "security-group" = "web";
+    "service-ip" = "page";
     snapshot = "before"; vm = "web-1"; volume = "web-root"; vpc = "lab";
   };
   section = kind: {

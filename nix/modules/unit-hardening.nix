@@ -1,7 +1,7 @@
-# What a unit gives up. `unprivileged`: everything a program needs not that only opens sockets and writes its own folder;
-# Node compiles code as it runs, so writable memory may become executable. `ofWorker`: what a worker can give up. It owns
-# taps, namespaces and QEMU, and what it mounts below /run/netns has to outlive it, so it must stand in the mount namespace
-# of the host: nothing that makes one (ProtectSystem, PrivateTmp and their like) may be set for it.
+# What a unit gives up. `unprivileged`: everything a program needs not that only opens sockets and writes its own
+# folder; Node compiles code as it runs, so writable memory may become executable. `ofWorker`: what a worker can give
+# up. It owns taps, namespaces and QEMU, and what it mounts below /run/netns has to outlive it, so it must stand in the
+# mount namespace of the host: nothing that makes one (ProtectSystem, PrivateTmp and their like) may be set for it.
 {
   unprivileged = {
     AmbientCapabilities = "";

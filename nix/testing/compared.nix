@@ -1,6 +1,6 @@
-# What nix/modules makes of the examples, the refusals and the declared hosts, for a comparison of two `lib`: the test double
-# here and that of nixpkgs (PHOTON_NIXPKGS_LIB of nix-package.test.ts). Lists that modules merge come in an order of their
-# own, so texts are sorted.
+# What nix/modules makes of the examples, the refusals and the declared hosts, for a comparison of two `lib`: the test
+# double here and that of nixpkgs (PHOTON_NIXPKGS_LIB of nix-package.test.ts). Lists that modules merge come in an order
+# of their own, so texts are sorted.
 { lib }:
 let
   inherit (builtins) lessThan mapAttrs sort;

@@ -9,7 +9,8 @@ let
 
   textOf = value: if value == true then "true" else if value == false then "false" else toString value;
   linesOf = name: value:
-    if builtins.isList value && value != [ ] then map (one: "${name}=${textOf one}") value else [ "${name}=${textOf value}" ];
+    if builtins.isList value && value != [ ] then map (one: "${name}=${textOf one}") value
+    else [ "${name}=${textOf value}" ];
   sectionOf = name: settings:
     lib.concatStringsSep "\n" ([ "[${name}]" ] ++ lib.concatLists (lib.mapAttrsToList linesOf settings)) + "\n";
   joined = lib.concatStringsSep " ";

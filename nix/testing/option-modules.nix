@@ -1,6 +1,6 @@
-# Test double of the module system of nixpkgs, as far as nix/modules needs it: imports, options, mkIf, mkMerge, priorities,
-# submodules, unknown options and wrong types with their path. It can accept what NixOS refuses: it shows that our own
-# options, assertions and units are as meant, never that NixOS takes them.
+# Test double of the module system of nixpkgs, as far as nix/modules needs it: imports, options, mkIf, mkMerge,
+# priorities, submodules, unknown options and wrong types with their path. It can accept what NixOS refuses: it shows
+# that our own options, assertions and units are as meant, never that NixOS takes them.
 let
   lists = import ./lists.nix;
   inherit (lists) concatLists concatMap filter foldl' head length optional unique;

@@ -35,7 +35,9 @@ let
     runCommand = name: attributes: script: derive name script attributes;
     # Evaluates the nodes, and runs nothing.
     testers.runNixOSTest = { name, nodes, testScript }:
-      let systems = builtins.mapAttrs (_: module: (import ./nixpkgs-lib.nix).nixosSystem { modules = [ module ]; }) nodes;
+      let
+        inherit (import ./nixpkgs-lib.nix) nixosSystem;
+        systems = builtins.mapAttrs (_: module: nixosSystem { modules = [ module ]; }) nodes;
       in derive "vm-test-run-${name}" "exit 1" {
         inherit testScript;
         systems = map (node: systems.${node}.config.system.build.toplevel) (builtins.attrNames nodes);

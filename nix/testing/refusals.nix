@@ -1,5 +1,5 @@
-# Declarations that must be refused, each with the texts of all its problems and no others. `declaration` is put over one
-# that has none; paths below are those in tenant acme.
+# Declarations that must be refused, each with the texts of all its problems and no others. `declaration` is put over
+# one that has none; paths below are those in tenant acme.
 let
   acme = "services.photoncloud.tenants.acme";
   cluster = "services.photoncloud.cluster";

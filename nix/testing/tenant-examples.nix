@@ -1,5 +1,5 @@
-# Declarations for tests: `smallest` has one object of each kind with nothing but what must be given; `whole` gives every
-# field the example of its option, or another value than its default, where that makes sense together.
+# Declarations for tests: `smallest` has one object of each kind with nothing but what must be given; `whole` gives
+# every field the example of its option, or another value than its default, where that makes sense together.
 {
   smallest = {
     externalNetworks.internet = {
@@ -49,7 +49,12 @@
       networks.front = {
         protect = true;
         subnets = [
-          { name = "web"; cidr = "10.20.0.0/24"; gateway = "10.20.0.254"; pools = [{ from = "10.20.0.100"; to = "10.20.0.199"; }]; }
+          {
+            name = "web";
+            cidr = "10.20.0.0/24";
+            gateway = "10.20.0.254";
+            pools = [{ from = "10.20.0.100"; to = "10.20.0.199"; }];
+          }
           { cidr = "10.20.1.0/24"; }
         ];
         mtu = 1400;
@@ -67,7 +72,10 @@
       serviceIPs.page = {
         network = "front";
         address = "10.20.0.200";
-        ports = [{ protocol = "tcp"; port = 80; targetPort = 8080; } { protocol = "udp"; port = 80; targetPort = 8080; }];
+        ports = [
+          { protocol = "tcp"; port = 80; targetPort = 8080; }
+          { protocol = "udp"; port = 80; targetPort = 8080; }
+        ];
         backends.selector = { app = "page"; };
         healthCheck = { protocol = "http"; path = "/state"; port = 8080; timeoutSeconds = 1; };
         affinity = "source";
@@ -76,7 +84,13 @@
       peerings.both.vpcs = [ "main" "lab" ];
       addressSets.office = { vpc = "lab"; cidrs = [ "192.0.2.0/24" "198.51.100.7/32" ]; };
       securityGroups.web.rules = [
-        { direction = "ingress"; protocol = "tcp"; ports = { from = 80; to = 443; }; remote.cidr = "192.0.2.0/24"; description = "web"; }
+        {
+          direction = "ingress";
+          protocol = "tcp";
+          ports = { from = 80; to = 443; };
+          remote.cidr = "192.0.2.0/24";
+          description = "web";
+        }
         { direction = "ingress"; protocol = "icmp"; icmp = { type = 8; code = 0; }; remote.group = "default"; }
         { direction = "ingress"; protocol = 47; remote.addressSet = "office"; }
         { direction = "egress"; protocol = "udp"; remote.serviceIp = "page"; }

@@ -1,0 +1,81 @@
+/**
+ * docs/how-to/roll-out-on-nixos.md is true to what exists: its modules evaluate together on a host without a problem,
+ * and become the units and documents it speaks of, its `photon init` makes the folders that it copies, and the commands
+ * it names are commands of photon.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkout } from '../cluster/photon-commands.ts';
+import { NixPlace, whyNoNix } from './nix-place.ts';
+
+const nix = new NixPlace();
+const folder = mkdtempSync(join(tmpdir(), 'photon-roll-out-'));
+test.after(() => {
+  nix.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const page = readFileSync(join(checkout, 'docs/how-to/roll-out-on-nixos.md'), 'utf8');
+const blocks = (language: string): readonly string[] =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, 'gm'))].map(([, text = '']) => text);
+const photon = join(checkout, 'actors/photon/photon-main.ts');
+/** Lines of shell, joined where they go on. */
+const commands = blocks('sh')
+  .join('')
+  .replaceAll(/\\\n\s*/g, '')
+  .split('\n')
+  .filter((line) => line !== '');
+
+function declare(): void {
+  test('its modules are a host with a store, a controller and a deployer, without a problem', () => {
+    const modules = blocks('nix').filter((text) => /^(#.*\n)?\{\n {2}services\.photoncloud = \{/.test(text));
+    assert.is(modules.length, 2);
+    const { units, kinds, tcp } = nix.evaluate(`
+      let host = lib.nixosSystem {
+        modules = [
+          (top + "/nix/modules")
+          (${modules.join(') (')})
+          { services.photoncloud.node = "control"; }
+        ];
+      };
+      in {
+        kinds = map (one: one.kind) host.config.services.photoncloud.documents;
+        tcp = host.config.networking.firewall.allowedTCPPorts;
+        units = builtins.seq host.config.system.build.toplevel.drvPath (builtins.attrNames host.config.units);
+      }`) as { units: readonly string[]; kinds: readonly string[]; tcp: readonly number[] };
+    assert.equal(units, ['photoncloud-controller', 'photoncloud-deployer', 'photoncloud-store']);
+    assert.equal(kinds, ['tenant', 'network', 'security-group', 'image', 'volume', 'vm']);
+    assert.equal([...tcp].toSorted(), [6379, 7443, 7444]);
+    for (const unit of units) if (unit === 'photoncloud-deployer') assert.match(page, `\`${unit}\``);
+  });
+}
+
+const reason = whyNoNix();
+if (reason === undefined) declare();
+else test.skip(`NOT RUN, lane 1 (the modules of the page): ${reason}`);
+
+test('its photon init makes the folders that are copied to the hosts', () => {
+  const [init = ''] = commands.filter((line) => line.startsWith('photon init '));
+  execFileSync(process.execPath, [photon, ...init.split(/\s+/).slice(1)], { cwd: folder, stdio: 'pipe' });
+  const copied = commands.flatMap((line) => line.match(/\blab\/\S+/g) ?? []);
+  assert.ok(copied.length >= 7, copied.join(' '));
+  for (const path of copied) assert.ok(existsSync(join(folder, path)), `${path} is not made by: ${init}`);
+});
+
+test('the commands of photon that it names exist', () => {
+  const helpOf = (...words: readonly string[]): string =>
+    execFileSync(process.execPath, [photon, ...words, '--help'], { encoding: 'utf8' });
+  const [all, ofNode] = [helpOf(), helpOf('node')];
+  const named = commands.filter((line) => line.startsWith('photon --as ')).map((line) => line.split(/\s+/).slice(3));
+  assert.ok(named.length >= 4);
+  for (const [command = '', sub = ''] of named) {
+    assert.match(all, new RegExp(`^ +${command}\\b`, 'm'), command);
+    if (command === 'node') assert.match(ofNode, new RegExp(`^ +${sub}\\b`, 'm'), sub);
+  }
+});
+
+test.run();
