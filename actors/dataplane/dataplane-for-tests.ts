@@ -185,6 +185,9 @@ export function testOptions(folder: string, more: Partial<DataplaneOptions> = {}
     fetchBlob: async () => {
       throw new Error('no other host in this test');
     },
+    fetchSnapshot: async () => {
+      throw new Error('no other host in this test');
+    },
     log: quietLog,
     ...more,
   };

@@ -23,7 +23,7 @@ export async function createFile(
   fill: (fresh: string, handle: FileHandle) => Promise<string | void>,
 ): Promise<void> {
   const folder = path.dirname(file);
-  const fresh = path.join(folder, `.${path.basename(file)}.${randomBytes(4).toString('hex')}`);
+  const fresh = freshNameFor(file);
   beingWritten.add(fresh);
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -44,6 +44,32 @@ export async function createFile(
     beingWritten.delete(fresh);
   }
 }
+
+/** Runs `work` on a new file beside `file`, which is removed in every case. */
+export async function withScratchFile<Result>(
+  file: string,
+  work: (fresh: string, handle: FileHandle) => Promise<Result>,
+): Promise<Result> {
+  const fresh = freshNameFor(file);
+  beingWritten.add(fresh);
+  try {
+    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+    const handle = await open(fresh, 'wx', 0o600);
+    try {
+      return await work(fresh, handle);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileError(`writing ${file}`, error);
+  } finally {
+    await rm(fresh, { force: true });
+    beingWritten.delete(fresh);
+  }
+}
+
+const freshNameFor = (file: string): string =>
+  path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(4).toString('hex')}`);
 
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

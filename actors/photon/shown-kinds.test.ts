@@ -66,6 +66,7 @@ test('states that need attention, and states that wait to try again, are told fr
     'snapshot-copy failed',
     'vm failed',
     'vm refused',
+    'volume failed',
     'volume held.stuck',
     'volume refused',
     'volume-export failed',
@@ -111,6 +112,9 @@ test('states that need attention, and states that wait to try again, are told fr
     'snapshot-copy removeBackoff',
     'vm backoff',
     'vm unplaced',
+    'volume fillBackoff',
+    'volume restoring.backoff',
+    'volume sourceBackoff',
     'volume-export backoff',
     'volume-export cutBackoff',
   ]);

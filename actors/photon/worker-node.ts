@@ -1,6 +1,7 @@
 /** A worker node: hosts the pinned actors of its host and performs their effects. The only role that needs root. */
 import { join } from 'node:path';
 import type { ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { agentId, idOf } from '@photoncloud/machines/values/identifiers';
@@ -28,11 +29,17 @@ import { findQemu } from './qemu-program.ts';
 import { noExportKey, noMigrationKey, openNothing, openSeal } from './secret-seal.ts';
 
 const blobPath = '/blobs/';
+const snapshotPath = '/snapshots/';
 
 export async function startWorker(folder: NodeFolder, log: Log): Promise<RunningRole> {
   const { config } = folder;
   let links: PeerLinks | undefined;
   let nodeAddresses: MemberParts['nodeAddresses'] = () => [];
+  const fetchFrom = (host: string, path: string, signal: AbortSignal): Promise<Readable> => {
+    if (links === undefined)
+      return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
+    return links.get(host, path, signal);
+  };
   const seal = openSeal(folder.path);
   const dataplane = await createDataplane({
     prefix: config.kernelPrefix,
@@ -47,11 +54,8 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     imageOwnerUid: config.imageOwnerUid ?? null,
     underlay: config.address,
     qemu: findQemu(log),
-    fetchBlob: (host, sha256, signal) => {
-      if (links === undefined)
-        return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
-      return links.get(host, `${blobPath}${sha256}`, signal);
-    },
+    fetchBlob: (host, sha256, signal) => fetchFrom(host, `${blobPath}${sha256}`, signal),
+    fetchSnapshot: (host, snapshotUid, signal) => fetchFrom(host, `${snapshotPath}${snapshotUid}`, signal),
     exportKey: (name) => (seal === undefined ? noExportKey() : seal.exportKey(name)),
     openSecret: (actor, sealed) => (seal === undefined ? openNothing(actor) : seal.open(actor, sealed)),
     migrationKey: (migration) => (seal === undefined ? noMigrationKey() : seal.migrationKey(migration)),
@@ -80,7 +84,9 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
       [consolePath]: (request, response) =>
         void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
       [blobPath]: (request, response) =>
-        void serveBlob(dataplane, (request.url ?? '').slice(blobPath.length), response, log),
+        void serveFile(() => openBlob(dataplane, (request.url ?? '').slice(blobPath.length)), response, log),
+      [snapshotPath]: (request, response) =>
+        void serveFile(() => dataplane.openSnapshot((request.url ?? '').slice(snapshotPath.length)), response, log),
     },
     streams: {
       [consolePath]: async (path, peer) => {
@@ -149,15 +155,21 @@ function agentPerformer(folder: NodeFolder, dataplane: Dataplane, { reader, assu
   };
 }
 
-/** Sends an image copy to another worker; the peer server has checked the caller's certificate. */
-async function serveBlob(dataplane: Dataplane, sha256: string, response: ServerResponse, log: Log): Promise<void> {
+type Opened = ReturnType<Dataplane['openBlob']>;
+
+function openBlob(dataplane: Dataplane, sha256: string): Opened {
+  if (!/^[0-9a-f]{64}$/.test(sha256)) throw new PhotonError('rejection', 'not_found', 'no such blob');
+  return dataplane.openBlob(sha256);
+}
+
+/** Sends a file to another worker; the peer server has checked the caller's certificate. */
+async function serveFile(open: () => Opened, response: ServerResponse, log: Log): Promise<void> {
   try {
-    if (!/^[0-9a-f]{64}$/.test(sha256)) throw new PhotonError('rejection', 'not_found', 'no such blob');
-    const { stream, sizeBytes } = await dataplane.openBlob(sha256);
+    const { stream, sizeBytes } = await open();
     response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': sizeBytes });
     await pipeline(stream, response);
   } catch (error) {
-    log.warn({ sha256: sha256.slice(0, 64), why: describeCause(error) }, 'an image copy could not be served');
+    log.warn({ why: describeCause(error) }, 'a file could not be served to another host');
     if (response.headersSent) response.destroy();
     else response.writeHead(404).end();
   }

@@ -5,7 +5,7 @@ import type { StorageDataplane } from '../dataplane/contract/storage-contract.ts
 
 export const replicaPerformers = (storage: StorageDataplane): PerformersOf<typeof replicaKind> => ({
   'replica.make': {
-    timeoutMs: 600_000,
+    timeoutMs: 3_600_000,
     pool: 'volume',
     perform: async ({ spec }, call) => {
       await storage.ensureReplica(spec, call);

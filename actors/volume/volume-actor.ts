@@ -9,19 +9,20 @@ import { defineActor } from '../kind/kind-definition.ts';
 /** Every volume was local before. */
 const upgraded = (context: VolumeContext): VolumeContext => ({
   ...context,
-  spec: context.spec === null ? null : { ...context.spec, class: 'local' },
+  spec: context.spec === null ? null : { ...context.spec, class: 'local', snapshot: null },
   client: context.host,
   access: null,
   standby: null,
   growth: null,
   captures: [],
+  filling: null,
 });
 
 export const volumeDefinition = defineActor(volumeKind, {
   chartVersion: 2,
   upgrades: { 1: ({ state, context }) => ({ state, context: upgraded(context as VolumeContext) }) },
   machine: volumeMachine,
-  status: ({ uid, host, holder, client, runEpoch, standby, captures }: VolumeContext) => ({
+  status: ({ uid, host, holder, client, runEpoch, standby, captures, filling }: VolumeContext) => ({
     serial: serialOf(uid),
     host: host?.name ?? null,
     holder,
@@ -29,6 +30,7 @@ export const volumeDefinition = defineActor(volumeKind, {
     client: client?.name ?? null,
     standby: shownStandby(standby),
     snapshots: captures,
+    filledFrom: filling?.snapshot ?? null,
   }),
   operatorOnly: ['host', 'client', 'standby'],
   ignored: [
@@ -45,5 +47,7 @@ export const volumeDefinition = defineActor(volumeKind, {
     'export.failed',
     'export.dropped',
     'snapshot.ended',
+    'snapshot.provided',
+    'snapshot.refused',
   ],
 });

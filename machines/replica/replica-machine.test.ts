@@ -20,6 +20,12 @@ const ensure = (runEpoch: number) => ({
   volume: 'volume/t/d',
   spec: { ...spec, owner: { ...spec.owner, runEpoch } },
 });
+/** For a restoration. */
+const restore = (uid: string) => {
+  const { type, volume, spec: plain } = ensure(2);
+  return { type, volume, spec: { ...plain, snapshot: { uid: 'S1', host: 'w1', allocatedBytes: 4, restore: uid } } };
+};
+const restoring = { spec: restore('R1').spec };
 const remove = { type: 'replica.drop' };
 const passing = { code: 'disk_busy', message: 'busy', retryable: true };
 const lasting = { code: 'no_space', message: 'full', retryable: false };
@@ -38,11 +44,16 @@ const rows: readonly Row[] = [
   { in: 'making', on: unknown('replica.make'), to: 'making', asks: ['replica.make'] },
   { in: 'making', on: 'makeDeadline', to: 'making', asks: ['replica.make'] },
   { in: 'making', on: ensure(2), to: 'making', asks: [] },
+  { in: 'making', on: restore('R1'), to: 'making', asks: ['replica.make'] },
+  { in: 'making', with: restoring, on: restore('R1'), to: 'making', asks: [] },
+  { in: 'making', with: restoring, on: restore('R2'), to: 'making', asks: ['replica.make'] },
+  { in: 'making', with: restoring, on: ensure(2), to: 'making', asks: ['replica.make'] },
   { in: 'making', on: remove, to: 'removing', asks: ['replica.remove'] },
   { in: 'making', on: removed, to: 'making', asks: [] },
 
   { in: 'backoff', on: 'backoff', to: 'making', asks: ['replica.make'] },
   { in: 'backoff', on: ensure(2), to: 'backoff', asks: [] },
+  { in: 'backoff', on: restore('R1'), to: 'making', asks: ['replica.make'] },
   { in: 'backoff', on: made, to: 'backoff', asks: [] },
   { in: 'backoff', on: remove, to: 'removing', asks: ['replica.remove'] },
 
@@ -120,6 +131,16 @@ test('when its host is fenced the volume gets a message, the file is kept, and a
   const { asked: told } = decided(replicaMachine, asked, { in: 'ready', on: { type: 'host.gone' }, to: '' });
   const { event } = told[0]?.params as { event: { error: { code: string } } };
   assert.is(event.error.code, 'host_gone');
+});
+
+test('every report says of which restoration the request was', () => {
+  const said = (on: Row['on'], more: Row['with']) =>
+    decided(replicaMachine, asked, { in: 'making', with: more ?? {}, on, to: '' }).asked.map(
+      ({ params }) => (params as { event: { restore: unknown } }).event.restore,
+    );
+  assert.equal(said(made, restoring), ['R1']);
+  assert.equal(said(made, {}), [null]);
+  assert.equal(said(failed('replica.make', lasting), restoring), ['R1']);
 });
 
 test.run();

@@ -26,22 +26,29 @@ type At = Seen<ReplicaContext, ReplicaEvent>;
 const hostOf = ({ id }: ReplicaContext): string => partsOfId(id).host ?? '';
 const specOf = ({ context }: { readonly context: ReplicaContext }) => ({ spec: context.spec as ReplicaSpec });
 
+/** Uid of the restoration that a request is of, or null. */
+const restoreIn = (spec: ReplicaSpec | null): string | null => spec?.snapshot?.restore ?? null;
+
 const tellReady = ({ context }: At): readonly Asked[] => [
-  send(context.volume, replicaReady({ host: hostOf(context) })),
+  send(context.volume, replicaReady({ host: hostOf(context), restore: restoreIn(context.spec) })),
 ];
 const tellRemoved = ({ context }: At): readonly Asked[] => [
   send(context.volume, replicaRemoved({ host: hostOf(context) })),
 ];
-const tellFailed = ({ context }: At): readonly Asked[] => [
-  send(context.volume, replicaFailed({ host: hostOf(context), error: context.failure as Failure })),
+const failed = (context: ReplicaContext, error: Failure): readonly Asked[] => [
+  send(context.volume, replicaFailed({ host: hostOf(context), error, restore: restoreIn(context.spec) })),
 ];
-const tellUnreachable = ({ context }: At): readonly Asked[] => {
-  const host = hostOf(context);
-  return [send(context.volume, replicaFailed({ host, error: hostGoneFailure() }))];
-};
 
 /** Failures in a row, for the backoff; more are not hidden from the volume, whose VM shows why it waits. */
 const makeTries = 2;
+
+/** A request for another restoration, or for none any more, while the file is made: what is made is given up. */
+const other = {
+  guard: 'isOtherRestore',
+  target: 'making',
+  reenter: true,
+  actions: ['takeSpec', 'clearFailure'],
+} as const;
 
 export const replicaMachine = setup({
   types: {
@@ -55,8 +62,8 @@ export const replicaMachine = setup({
     ...effectActions(replicaKind),
     tellReady: tell(tellReady),
     tellRemoved: tell(tellRemoved),
-    tellFailed: tell(tellFailed),
-    tellUnreachable: tell(tellUnreachable),
+    tellFailed: tell(({ context }: At) => failed(context, context.failure as Failure)),
+    tellUnreachable: tell(({ context }: At) => failed(context, hostGoneFailure())),
     takeSpec: assign(({ event }) => {
       assertEvent(event, 'replica.ensure');
       return { spec: event.spec, volume: event.volume };
@@ -71,12 +78,15 @@ export const replicaMachine = setup({
   },
   guards: {
     isHostGone: ({ event }) => isHostGone(event),
+    /** What is made now does not answer the request. */
+    isOtherRestore: ({ context, event }) =>
+      event.type === 'replica.ensure' && restoreIn(event.spec) !== restoreIn(context.spec),
     /** The next try may succeed; after a few the volume is told, and asks again itself. */
     passes: ({ context, event }) =>
       event.type === 'replica.make.failed' && event.error.retryable && context.tries < makeTries,
   },
   delays: {
-    makeDeadline: 600_000,
+    makeDeadline: 3_600_000,
     removeDeadline: 60_000,
     backoff: ({ context }) => backoffMs(context.tries),
   },
@@ -93,7 +103,8 @@ export const replicaMachine = setup({
       },
     },
     making: {
-      description: 'The host creates the file: sparse and empty, or filled from an image copy.',
+      description:
+        'The host creates the file: sparse and empty, or filled from an image copy or a snapshot; or it replaces it.',
       entry: { type: 'replica.make', params: specOf },
       on: {
         'replica.make.done': { target: 'ready', actions: 'clearFailure' },
@@ -102,13 +113,14 @@ export const replicaMachine = setup({
           { target: 'failed', actions: 'noteFailure' },
         ],
         'replica.make.unknown': { target: 'making', reenter: true },
+        'replica.ensure': other,
         'replica.drop': { target: 'removing' },
       },
       after: { makeDeadline: { target: 'making', reenter: true } },
     },
     backoff: {
       description: 'Creating the file failed with a transient failure; it is retried shortly.',
-      on: { 'replica.drop': { target: 'removing' } },
+      on: { 'replica.ensure': other, 'replica.drop': { target: 'removing' } },
       after: { backoff: { target: 'making' } },
     },
     ready: {

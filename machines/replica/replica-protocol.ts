@@ -10,10 +10,13 @@ export const replicaEnsure = message('replica.ensure', 'The volume requests its 
   volume: z.string(),
 });
 export const replicaDrop = message('replica.drop', 'The volume requests the removal of its bytes from the host.', {});
-export const replicaReady = message('replica.ready', 'The file exists.', { host: z.string() });
+/** Of which restoration the request was that is answered: its uid. */
+const restore = z.string().nullable().optional();
+export const replicaReady = message('replica.ready', 'The file exists.', { host: z.string(), restore });
 export const replicaFailed = message('replica.failed', 'The file cannot be created, or its host is fenced.', {
   host: z.string(),
   error: failureSchema,
+  restore,
 });
 export const replicaRemoved = message('replica.removed', 'The file is removed.', { host: z.string() });
 
@@ -29,7 +32,7 @@ export const replicaKind = defineKind({
   effects: [
     effect<{ readonly spec: ReplicaSpec }>()(
       'replica.make',
-      'Creates the file: sparse and empty, or filled from an image copy.',
+      'Creates the file: sparse and empty, or filled from an image copy or a snapshot; or replaces it by a snapshot.',
       {},
     ),
     effect<{ readonly spec: ReplicaSpec }>()('replica.remove', 'Removes the file.', {}),

@@ -25,6 +25,7 @@ const stored: SnapshotContext = {
   generation: 1,
   source,
   proof: null,
+  readers: [],
 };
 const created = { waiters: [{ commandId: 'C1', result: 'created' }] };
 const going = { waiters: [{ commandId: 'K', result: 'deleted' }] };
@@ -43,6 +44,10 @@ const begun = { type: 'snapshot.begun', ...source };
 const hindered = (error: object) => ({ type: 'snapshot.hindered', volume: 'volume/t/d', error });
 const taken = { type: 'capture.taken', host: 'w1', proof };
 const failed = (error: object) => ({ type: 'capture.failed', host: 'w1', error });
+const need = (sizeMib = 64, volume = 'volume/t/e') => ({ type: 'snapshot.need', volume, sizeMib });
+const free = { type: 'snapshot.free', volume: 'volume/t/e' };
+const read = { readers: ['volume/t/e'] };
+const [provided, refused] = ['snapshot.provided > volume', 'snapshot.refused > volume'];
 const [begin, end] = ['snapshot.begin > volume', 'snapshot.ended > volume'];
 const [claim, release] = ['quota.claim > tenant', 'quota.release > tenant'];
 const [claimRoom, releaseRoom] = ['room.claim > cluster', 'room.release > cluster'];
@@ -125,9 +130,23 @@ const ending: readonly Row[] = [
   { in: 'removing', on: taken, to: 'removing', asks: [] },
 ];
 
+const filling: readonly Row[] = [
+  { in: 'born', with: { spec: null, ...early }, on: need(), to: 'absent', asks: [refused] },
+  ...['asking', 'claiming', 'reserving', 'taking', 'takeBackoff', 'failed', 'removing'].map((state) => ({
+    in: state,
+    on: need(),
+    to: state,
+    asks: [refused],
+  })),
+  { in: 'ready', with: { proof }, on: need(), to: 'ready', asks: [provided] },
+  { in: 'ready', with: { proof }, on: need(63), to: 'ready', asks: [refused] },
+  { in: 'ready', with: { proof, ...read }, on: remove, to: 'ready', asks: ['reject in_use'] },
+  { in: 'ready', with: { proof, ...read }, on: free, to: 'ready', asks: [] },
+];
+
 const asCommand = (row: Row): Row => ({ command: 'K', ...row });
 
-for (const [name, rows] of Object.entries({ creation, copying, living, ending }))
+for (const [name, rows] of Object.entries({ creation, copying, living, ending, filling }))
   test(name, () => assert.equal(disagreements(snapshotMachine, stored, rows.map(asCommand)), []));
 
 test('the copy is asked of the host of the volume, and quota and room for its size', () => {
@@ -146,6 +165,18 @@ test('the copy is asked of the host of the volume, and quota and room for its si
     { type: 'quota.claim', kind: 'snapshot', claimant: id, mib: 64 },
     { type: 'room.claim', volume: id, sizeMib: 64, host: 'w1' },
   ]);
+});
+
+test('it is kept as long as a volume is being filled from it, and says by which one', () => {
+  const at = (on: { type: string }, more: object) =>
+    decided(snapshotMachine, { ...stored, proof, ...more }, { in: 'ready', on, to: '', command: 'K' });
+  const readers = (on: { type: string }, more: object = {}) => at(on, more).context['readers'];
+  assert.equal(readers(need()), ['volume/t/e']);
+  assert.equal(readers(need(), read), ['volume/t/e']);
+  assert.equal(readers(need(64, 'volume/t/f'), read), ['volume/t/e', 'volume/t/f']);
+  assert.equal(readers(free, read), []);
+  const [{ params } = { params: {} }] = at(remove, read).asked;
+  assert.match((params as { message: string }).message, /copied into volume\/t\/e/);
 });
 
 test('a snapshot that failed says why, and one whose host came back no longer', () => {

@@ -46,9 +46,19 @@ export const snapshotMachine = setup({
     askCopy: tell(messages.askCopy),
     takeProof: assign(messages.takeProof),
     dropCopy: tell(messages.dropCopy),
+    provide: tell(messages.provide),
+    addReader: assign(messages.addReader),
+    dropReader: assign(messages.dropReader),
+    refuseSmaller: tell(messages.refuseSmaller),
+    refuseEarly: tell(messages.refuseEarly),
+    refuseFailed: tell(messages.refuseFailed),
+    refuseAbsent: tell(messages.refuseAbsent),
+    rejectRead: tell(messages.rejectRead),
   },
   guards: {
     ...kit.guards,
+    isSmaller: messages.isSmaller,
+    isRead: messages.isRead,
     passes: ({ context, event }) => 'error' in event && event.error.retryable && context.tries < mostTries,
   },
   delays: {
@@ -61,13 +71,17 @@ export const snapshotMachine = setup({
   },
 }).createMachine({
   id: 'snapshot',
-  context: ({ input }) => ({ ...newDeclared(input.id), source: null, proof: null }),
+  context: ({ input }) => ({ ...newDeclared(input.id), source: null, proof: null, readers: [] }),
   initial: 'born',
+  on: {
+    'snapshot.need': { actions: 'refuseEarly' },
+    'snapshot.free': { actions: 'dropReader' },
+  },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
       tags: 'steady',
-      on: whenBorn('snapshot', 'asking'),
+      on: { ...whenBorn('snapshot', 'asking'), 'snapshot.need': { target: 'absent', actions: 'refuseAbsent' } },
     },
     asking: {
       description: 'The volume is asked where its bytes are, and to stay there.',
@@ -134,7 +148,12 @@ export const snapshotMachine = setup({
       entry: ready('True', 'Taken'),
       on: {
         ...living,
-        ...deletable,
+        ...deletedBy(
+          'snapshot',
+          { guard: 'isRead', actions: 'rejectRead' },
+          { target: 'removing', actions: 'awaitAnswer' },
+        ),
+        'snapshot.need': [{ guard: 'isSmaller', actions: 'refuseSmaller' }, { actions: ['addReader', 'provide'] }],
         'capture.failed': { actions: ['noteFailure', ready('False', 'BytesUnavailable')] },
         'capture.taken': { actions: ['forgetFailure', ready('True', 'Taken')] },
       },
@@ -143,13 +162,21 @@ export const snapshotMachine = setup({
       description: 'There is no copy; the failure says why. Delete the snapshot and take another one.',
       tags: 'steady',
       entry: ready('False', 'TakingFailed'),
-      on: { ...living, ...deletable },
+      on: { ...living, ...deletable, 'snapshot.need': { actions: 'refuseFailed' } },
     },
     removing: {
       description: 'The host removes the copy.',
       entry: [ready('False', 'Deleting'), 'dropCopy'],
-      on: { ...whileDeleting('snapshot'), 'capture.dropped': { target: 'gone' } },
+      on: {
+        ...whileDeleting('snapshot'),
+        'snapshot.need': { actions: 'refuseAbsent' },
+        'capture.dropped': { target: 'gone' },
+      },
       after: { removeDeadline: { target: 'removing', reenter: true } },
+    },
+    absent: {
+      description: 'There is no such snapshot; the requesting volume was answered with a refusal.',
+      type: 'final',
     },
     gone: {
       description: 'Deleted, or refused before anything was copied; quota, room and volume are released.',

@@ -7,11 +7,14 @@ import type { DeclaredContext } from '../values/declared.ts';
 import { clusterId, counterpartOf, idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import type { ValueOf } from '../values/kind.ts';
 import { quotaClaim } from '../values/quota.ts';
-import { rejectFor, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import { reject, rejectFor, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
+import type { Failure } from '../values/failures.ts';
 import type { SnapshotProof } from '../values/snapshot-wiring.ts';
 import {
   snapshotBegin,
   snapshotEnded,
+  snapshotProvided,
+  snapshotRefused,
   type DeclaredSnapshot,
   type SnapshotEvent,
   type volumeFactsSchema,
@@ -24,6 +27,8 @@ export interface SnapshotContext extends DeclaredContext<DeclaredSnapshot> {
   readonly source: VolumeFacts | null;
   /** Of the complete copy. */
   readonly proof: SnapshotProof | null;
+  /** Volumes that are being filled from the copy: actor ids. */
+  readonly readers: readonly string[];
 }
 
 type At = Seen<SnapshotContext, SnapshotEvent>;
@@ -92,3 +97,66 @@ export function takeProof({ event }: At): Partial<SnapshotContext> {
 }
 
 export const dropCopy = ({ context }: At): readonly Asked[] => [send(copyOf(context), captureDrop({}))];
+
+// Volumes that are filled from the copy
+
+const refuse = ({ context, event }: At, error: Failure): readonly Asked[] => {
+  assertEvent(event, 'snapshot.need');
+  return [send(event.volume, snapshotRefused({ snapshot: context.id, error }))];
+};
+
+/** Its bytes do not fit into the volume. */
+export const isSmaller = ({ context, event }: At): boolean =>
+  event.type === 'snapshot.need' && event.sizeMib < sourceOf(context).sizeMib;
+
+export function refuseSmaller(seen: At): readonly Asked[] {
+  const { context, event } = seen;
+  assertEvent(event, 'snapshot.need');
+  const { sizeMib } = sourceOf(context);
+  const message =
+    `${context.id} has ${sizeMib} MiB and ${event.volume} only ${event.sizeMib} MiB; ` +
+    `declare sizeMib ${sizeMib} or more`;
+  return refuse(seen, { code: 'snapshot_larger', message, retryable: false });
+}
+
+export function refuseEarly(seen: At): readonly Asked[] {
+  const message = `${seen.context.id} is not complete yet; try again once it is ready`;
+  return refuse(seen, { code: 'snapshot_not_ready', message, retryable: true });
+}
+
+export function refuseFailed(seen: At): readonly Asked[] {
+  const { id, failure } = seen.context;
+  const message = `${id} has no copy${failure === null ? '' : `: ${failure.message}`}; name another snapshot`;
+  return refuse(seen, { code: 'snapshot_not_ready', message, retryable: false });
+}
+
+export function refuseAbsent(seen: At): readonly Asked[] {
+  const message = `there is no ${seen.context.id}; correct the name, or take it first`;
+  return refuse(seen, { code: 'snapshot_not_found', message, retryable: false });
+}
+
+export function provide({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'snapshot.need');
+  const { allocatedBytes } = context.proof as SnapshotProof;
+  const facts = { snapshot: context.id, snapshotUid: context.uid, host: sourceOf(context).host, allocatedBytes };
+  return [send(event.volume, snapshotProvided(facts))];
+}
+
+export function addReader({ context, event }: At): Partial<SnapshotContext> {
+  assertEvent(event, 'snapshot.need');
+  return { readers: [...context.readers.filter((one) => one !== event.volume), event.volume] };
+}
+
+export function dropReader({ context, event }: At): Partial<SnapshotContext> {
+  assertEvent(event, 'snapshot.free');
+  return { readers: context.readers.filter((one) => one !== event.volume) };
+}
+
+export const isRead = ({ context }: At): boolean => context.readers.length > 0;
+
+export function rejectRead({ context }: At): readonly Asked[] {
+  const message =
+    `${context.id} is being copied into ${context.readers.join(', ')}; delete it once that is complete, ` +
+    'or delete that volume first';
+  return [reject({ code: 'in_use', message })];
+}

@@ -40,6 +40,25 @@ export const snapshotEnded = message('snapshot.ended', 'The snapshot needs the v
   snapshot: z.string(),
 });
 
+export const snapshotNeed = message('snapshot.need', 'A volume is to have the bytes of the snapshot.', {
+  /** Actor id of that volume. */
+  volume: z.string(),
+  sizeMib: z.int(),
+});
+export const snapshotProvided = message('snapshot.provided', 'Where the copy is; it stays until snapshot.free.', {
+  snapshot: z.string(),
+  snapshotUid: z.string(),
+  host: hostFactsSchema,
+  allocatedBytes: z.number(),
+});
+export const snapshotRefused = message('snapshot.refused', 'The volume does not get the bytes of the snapshot.', {
+  snapshot: z.string(),
+  error: failureSchema,
+});
+export const snapshotFree = message('snapshot.free', 'The volume has its own copy of the bytes, or none.', {
+  volume: z.string(),
+});
+
 export const snapshotSpec = z
   .strictObject({ volume: nameSchema.describe('Volume whose bytes are copied, as they are at one moment.') })
   .meta({ id: 'SnapshotSpec' });
@@ -64,7 +83,9 @@ export const snapshotKind = defineKind({
         'Takes a snapshot: a copy of the bytes as they are at one moment, on the host that has them, also while a ' +
         'guest writes. Its file systems are then as after a power cut. Answered once there is room for it.',
       update: 'Changes labels and protection; the bytes of a snapshot never change.',
-      delete: 'Removes the copy. The volume is not touched.',
+      delete:
+        'Removes the copy. No volume is touched, also none that was made from it. Rejected in_use while a volume is ' +
+        'being filled from it.',
     },
   }),
   commands: {},
@@ -78,10 +99,24 @@ export const snapshotKind = defineKind({
     captureTaken,
     captureFailed,
     captureDropped,
+    snapshotNeed,
+    snapshotFree,
   ],
-  startedBy: [],
+  // A volume may name a snapshot that was deleted: the request is answered with a refusal.
+  startedBy: [snapshotNeed],
   fromNode: [],
-  sends: [quotaClaim, quotaRelease, roomClaim, roomRelease, snapshotBegin, snapshotEnded, captureEnsure, captureDrop],
+  sends: [
+    quotaClaim,
+    quotaRelease,
+    roomClaim,
+    roomRelease,
+    snapshotBegin,
+    snapshotEnded,
+    captureEnsure,
+    captureDrop,
+    snapshotProvided,
+    snapshotRefused,
+  ],
   effects: [],
 });
 

@@ -202,6 +202,17 @@ export const replicaSpecSchema = z.object({
   format: diskFormatSchema,
   /** Filled from this image copy when new; null for an empty disk. */
   image: z.object({ sha256: z.string(), format: diskFormatSchema }).nullable(),
+  /** Filled from the copy of this snapshot when new. */
+  snapshot: z
+    .object({
+      uid: z.string(),
+      /** Name of the host that has the copy. */
+      host: z.string(),
+      allocatedBytes: z.number(),
+      /** Uid of a restoration: the copy also replaces what is there, once for each such uid. */
+      restore: z.string().nullable(),
+    })
+    .optional(),
 });
 export type ReplicaSpec = ValueOf<typeof replicaSpecSchema>;
 

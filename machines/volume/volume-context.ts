@@ -31,6 +31,17 @@ export interface VolumeContext extends DeclaredContext<VolumeSpec> {
   readonly growth: Growth | null;
   /** Snapshots that are being taken: actor ids. */
   readonly captures: readonly string[];
+  /** The snapshot whose bytes it takes, until it has a copy of them. */
+  readonly filling: Filling | null;
+}
+
+export interface Filling {
+  /** Actor id. */
+  readonly snapshot: string;
+  /** What the snapshot has said of its copy; null before. `host` is a name. */
+  readonly copy: { readonly uid: string; readonly host: string; readonly allocatedBytes: number } | null;
+  /** Uid of the restoration; null: the volume is new. */
+  readonly restore: string | null;
 }
 
 export type At = Seen<VolumeContext, VolumeEvent>;
@@ -42,10 +53,20 @@ export const specOf = ({ spec }: VolumeContext): VolumeSpec => spec as VolumeSpe
 export const isShared = ({ spec }: Pick<VolumeContext, 'spec'>): boolean => spec?.class === 'shared';
 
 /** What a schema cannot say. */
-export const problemsOf = (spec: VolumeSpec): readonly (Issue & { readonly code: string })[] =>
-  spec.class === 'shared' && spec.format !== 'raw'
+export const problemsOf = (spec: VolumeSpec): readonly (Issue & { readonly code: string })[] => [
+  ...(spec.class === 'shared' && spec.format !== 'raw'
     ? [{ code: 'format_not_shared', path: 'spec.format', message: 'a shared volume has the format raw' }]
-    : [];
+    : []),
+  ...(spec.image !== null && spec.snapshot !== null
+    ? [
+        {
+          code: 'two_sources',
+          path: 'spec.snapshot',
+          message: 'a volume is made from an image or a snapshot: name one',
+        },
+      ]
+    : []),
+];
 
 /** The actor that has the bytes on a host. */
 export const replicaOn = ({ id }: VolumeContext, host: HostFacts | null): string =>
@@ -53,10 +74,12 @@ export const replicaOn = ({ id }: VolumeContext, host: HostFacts | null): string
 
 /** What that actor is told to have, for a run. */
 export function replicaSpec(context: VolumeContext, host: HostFacts | null, runEpoch: number): ReplicaSpec {
-  const { uid, source } = context;
+  const { uid, source, filling } = context;
   const { sizeMib, format } = specOf(context);
   const owner = { actor: replicaOn(context, host), uid, runEpoch };
-  return { owner, volumeUid: uid, serial: serialOf(uid), sizeMib, format, image: source };
+  const copy = filling?.copy ?? null;
+  const from = copy === null ? {} : { snapshot: { ...copy, restore: filling?.restore ?? null } };
+  return { owner, volumeUid: uid, serial: serialOf(uid), sizeMib, format, image: source, ...from };
 }
 
 // A shared volume

@@ -29,9 +29,11 @@ const declaredSize = ({ event }: At): number | undefined =>
 export const isShrunk = (seen: At): boolean => (declaredSize(seen) ?? Infinity) < sizeOf(seen.context);
 export const isGrown = (seen: At): boolean => (declaredSize(seen) ?? 0) > sizeOf(seen.context);
 export const isGrowing = ({ context }: At): boolean => context.growth !== null;
-/** A second host has a disk of the present size, it is being copied, or it is decided on another one. */
-export const isSizeBusy = (seen: At): boolean =>
-  isGrown(seen) && (isGrowing(seen) || seen.context.standby !== null || seen.context.captures.length > 0);
+/** A second host has a disk of the present size, it is being copied or filled, or it is decided on another one. */
+export function isSizeBusy(seen: At): boolean {
+  const { standby, captures, filling } = seen.context;
+  return isGrown(seen) && (isGrowing(seen) || standby !== null || captures.length > 0 || filling !== null);
+}
 
 export function rejectShrunk(seen: At): readonly Asked[] {
   const { context } = seen;
@@ -43,7 +45,10 @@ export function rejectShrunk(seen: At): readonly Asked[] {
 }
 
 export const rejectSizeBusy = ({ context }: At): readonly Asked[] => [
-  reject({ code: 'name_busy', message: `${context.id} is being moved or copied, or grows already; try again shortly` }),
+  reject({
+    code: 'name_busy',
+    message: `${context.id} is being moved, copied or filled, or grows already; try again shortly`,
+  }),
 ];
 
 /** With the size that is decided on. */

@@ -14,7 +14,7 @@ import type { VolumeContext } from './volume-context.ts';
 const id = 'volume/t/d';
 const w1 = { name: 'w1', index: 1, underlay: '192.0.2.1', underlayMtu: 1600 };
 const w2 = { ...w1, name: 'w2', index: 2, underlay: '192.0.2.2' };
-const empty = { class: 'local' as const, sizeMib: 64, format: 'raw' as const, image: null };
+const empty = { class: 'local' as const, sizeMib: 64, format: 'raw' as const, image: null, snapshot: null };
 const stored: VolumeContext = {
   ...newDeclared(id),
   uid: 'U1',
@@ -30,6 +30,7 @@ const stored: VolumeContext = {
   standby: null,
   growth: null,
   captures: [],
+  filling: null,
 };
 const created = { observedGeneration: 0, waiters: [{ commandId: 'C1', result: 'created' }] };
 const going = { waiters: [{ commandId: 'K', result: 'deleted' }] };

@@ -5,14 +5,17 @@
  * for the first VM that attaches the volume, on the host of that VM.
  */
 import { assign, setup } from 'xstate';
-import { acceptedAtOnce, declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
+import { declaredKit, deletedBy, newDeclared, ready } from '../values/declared.ts';
 import { whenBorn, whileDeclaring, whileDeleting, whileLiving } from '../values/declared.ts';
+import { backoffMs } from '../values/failures.ts';
 import { requests } from '../values/requests.ts';
 import { serialOf } from '../values/serials.ts';
 import { act, tell } from '../values/telling.ts';
 import * as messages from './volume-messages.ts';
 import { beginCapture, captureActions, captureGuards, endCapture } from './volume-capture.ts';
 import { isShared, problemsOf, type VolumeContext } from './volume-context.ts';
+import { filledStates, restoringStates, sized } from './volume-filling-states.ts';
+import { beginFilling, beginRestore, endFilling, fillingActions, fillingGuards, takeCopy } from './volume-filling.ts';
 import { forgetGrowth, growthActions, growthGuards, takeGrowth } from './volume-growth.ts';
 import { volumeKind, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
 import { standbyActions, standbyGuards } from './volume-standby.ts';
@@ -25,13 +28,6 @@ const kit = declaredKit<VolumeSpec, VolumeContext, VolumeEvent>(volumeKind, {
 /** Of the second host; what is left on one is removed in any state. */
 const ofStandby = { guard: 'isOfStandby', actions: 'heedStandby' } as const;
 const lost = [ofStandby, { guard: 'isOfHost', actions: ['noteFailure', ready('False', 'BytesUnavailable')] }] as const;
-/** A larger size is decided on; a smaller one is refused. */
-const sized = [
-  { guard: 'isShrunk', actions: 'rejectShrunk' },
-  { guard: 'isSizeBusy', actions: 'rejectSizeBusy' },
-  { guard: 'isGrown', actions: ['beginGrowth', 'awaitUpdated'] },
-  acceptedAtOnce,
-] as const;
 const whileGrowing = {
   'quota.granted': { guard: 'isGrowing', actions: 'claimMoreRoom' },
   'quota.refused': { guard: 'isGrowing', actions: ['forgetGrowth', 'rejectAll'] },
@@ -85,6 +81,11 @@ export const volumeMachine = setup({
     ...captureActions,
     beginCapture: assign(beginCapture),
     endCapture: assign(endCapture),
+    ...fillingActions,
+    beginFilling: assign(beginFilling),
+    beginRestore: assign(beginRestore),
+    takeCopy: assign(takeCopy),
+    endFilling: assign(endFilling),
   },
   guards: {
     ...kit.guards,
@@ -105,8 +106,13 @@ export const volumeMachine = setup({
     ...standbyGuards,
     ...growthGuards,
     ...captureGuards,
+    ...fillingGuards,
+    hasRoomToFill: (at) => messages.hasRoom(at) && at.context.filling !== null,
   },
   delays: {
+    snapshotDeadline: 10_000,
+    fillDeadline: 3_600_000,
+    backoff: ({ context }) => backoffMs(context.tries),
     quotaDeadline: 10_000,
     roomDeadline: 10_000,
     imageDeadline: 600_000,
@@ -127,10 +133,11 @@ export const volumeMachine = setup({
     standby: null,
     growth: null,
     captures: [],
+    filling: null,
   }),
   initial: 'born',
   on: {
-    'volume.locate': { actions: 'tellLocation' },
+    'volume.locate': [{ guard: 'isUnsourced', actions: 'refuseFilling' }, { actions: 'tellLocation' }],
     'volume.standby': unmovable,
     'volume.activate': { actions: 'refuseActivation' },
     'volume.drop-standby': { actions: 'dropStandby' },
@@ -141,6 +148,7 @@ export const volumeMachine = setup({
     'export.failed': ofStandby,
     'snapshot.begin': { actions: 'hinderBusy' },
     'snapshot.ended': { actions: 'endCapture' },
+    'volume.restore': { actions: 'rejectUndecided' },
   },
   states: {
     born: {
@@ -159,7 +167,10 @@ export const volumeMachine = setup({
       on: {
         ...whileDeclaring('volume', { actions: 'rejectUndecided' }),
         'volume.delete': { actions: 'rejectUndecided' },
-        'quota.granted': { target: 'reserving' },
+        'quota.granted': [
+          { guard: 'isFromSnapshot', target: 'sourcing', actions: 'beginFilling' },
+          { target: 'reserving' },
+        ],
         'quota.refused': { target: 'refused', actions: ['rejectAll', 'noteFailure'] },
       },
       after: { quotaDeadline: { target: 'claiming', reenter: true } },
@@ -170,11 +181,15 @@ export const volumeMachine = setup({
       on: {
         ...whileDeclaring('volume', { actions: 'rejectUndecided' }),
         'volume.delete': { actions: 'rejectUndecided' },
-        'room.granted': { guard: 'hasRoom', target: 'available', actions: ['takeHost', 'observe', 'answerAll'] },
+        'room.granted': [
+          { guard: 'hasRoomToFill', target: 'filling', actions: ['takeHost', 'answerAll'] },
+          { guard: 'hasRoom', target: 'available', actions: ['takeHost', 'observe', 'answerAll'] },
+        ],
         'room.refused': { target: 'gone', actions: ['rejectRoom', 'noteFailure'] },
       },
       after: { roomDeadline: { target: 'reserving', reenter: true } },
     },
+    ...filledStates,
     available: {
       description:
         'No VM holds the volume. Its bytes, if it has any, are on one host; the failure shows whether that is fenced.',
@@ -193,6 +208,12 @@ export const volumeMachine = setup({
         ),
         'replica.failed': lost,
         'snapshot.begin': captured,
+        'volume.restore': [
+          { guard: 'isGrowing', actions: 'rejectUndecided' },
+          { guard: 'isCaptured', actions: 'rejectCaptured' },
+          { guard: 'isEmpty', actions: 'rejectEmpty' },
+          { target: 'restoring', actions: ['beginRestore', 'awaitUpdated'] },
+        ],
         'volume.attach': [
           { guard: 'isElsewhere', actions: 'refuseElsewhere' },
           { guard: 'needsImage', target: 'held.imaging', actions: 'hold' },
@@ -208,6 +229,7 @@ export const volumeMachine = setup({
         ...whileLiving('volume', ...sized),
         ...whileGrowing,
         ...deletedBy('volume', { actions: 'rejectInUse' }),
+        'volume.restore': { actions: 'rejectInUse' },
         'volume.attach': [
           { guard: 'isByAnother', actions: 'refuseHeld' },
           { guard: 'isElsewhere', actions: 'refuseElsewhere' },
@@ -292,6 +314,7 @@ export const volumeMachine = setup({
         },
       },
     },
+    ...restoringStates,
     closing: {
       description: 'The storage host cuts every run.',
       entry: [ready('False', 'Deleting'), 'dropExport'],
@@ -324,7 +347,7 @@ export const volumeMachine = setup({
     gone: {
       description: 'Deleted, or refused because no host has room; its quota and its room are released.',
       type: 'final',
-      entry: ['freeSource', 'releaseRoom', 'releaseQuota', 'answerAll'],
+      entry: ['freeSource', 'freeSnapshot', 'releaseRoom', 'releaseQuota', 'answerAll'],
     },
   },
 });

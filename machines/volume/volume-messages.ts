@@ -35,8 +35,14 @@ export const claimQuota = ({ context }: At): readonly Asked[] => [
   ),
 ];
 export const claimRoom = ({ context }: At): readonly Asked[] => [
-  send(clusterId, roomClaim({ volume: context.id, sizeMib: sizeOf(context), shared: isShared(context) })),
+  send(
+    clusterId,
+    roomClaim({ volume: context.id, sizeMib: sizeOf(context), shared: isShared(context), ...madeAt(context) }),
+  ),
 ];
+/** A local volume that is made from a snapshot has its bytes where the copy is. */
+const madeAt = ({ host, filling, spec }: VolumeContext): { readonly host?: string } =>
+  host === null || filling === null || isShared({ spec }) ? {} : { host: host.name };
 export const releaseRoom = ({ context }: At): readonly Asked[] => [
   send(clusterId, roomRelease({ volume: context.id })),
 ];

@@ -16,10 +16,19 @@ import {
   exportFailed,
   exportServing,
 } from '../volume-export/volume-export-protocol.ts';
-import { snapshotBegin, snapshotBegun, snapshotEnded, snapshotHindered } from '../snapshot/snapshot-protocol.ts';
+import {
+  snapshotBegin,
+  snapshotBegun,
+  snapshotEnded,
+  snapshotFree,
+  snapshotHindered,
+  snapshotNeed,
+  snapshotProvided,
+  snapshotRefused,
+} from '../snapshot/snapshot-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
-import { declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
+import { command, declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 import { diskFormatSchema, diskSourceSchema, hostFactsSchema } from '../values/wiring.ts';
 
@@ -94,6 +103,14 @@ export const volumeSpec = z
     sizeMib: z.int().min(1).max(1_048_576).describe('Size the guest sees, MiB. It can grow.'),
     format: diskFormatSchema.default('raw'),
     image: nameSchema.nullable().default(null).describe('Image that the volume is filled from; null for an empty one.'),
+    snapshot: nameSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Snapshot of the same tenant that the volume is filled from, as a whole copy that does not need the snapshot ' +
+          'afterwards; null for none. The size is that of the snapshot or a larger one. A local volume gets its ' +
+          'bytes on the host of the snapshot, and so its VM is placed there.',
+      ),
   })
   .meta({ id: 'VolumeSpec' });
 
@@ -102,8 +119,9 @@ export const volumeKind = defineKind({
   says: 'A disk that is kept across restarts and deletions of the VMs that use it.',
   placement: 'sharded',
   declared: declare(volumeSpec, {
-    changes: { class: 'replace', sizeMib: 'in place', format: 'replace', image: 'replace' },
+    changes: { class: 'replace', sizeMib: 'in place', format: 'replace', image: 'replace', snapshot: 'replace' },
     parents: ['tenant', 'image'],
+    // The snapshot itself says whether it is there: a volume outlives it, and may be declared again afterwards.
     references: ({ image }) =>
       image === null
         ? []
@@ -118,14 +136,21 @@ export const volumeKind = defineKind({
     says: {
       create:
         'Declares a volume, for which a host must have room. The bytes of a local one are created on the host of the ' +
-        'first VM that attaches it, those of a shared one on a storage host.',
+        'first VM that attaches it, those of a shared one on a storage host. One that is made from a snapshot is ' +
+        'filled at once.',
       update:
         'Changes labels, protection and the size, which can only grow. The guest of a local volume sees that at ' +
         'once, that of a shared one at its next start.',
       delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it, or a snapshot is being taken.',
     },
   }),
-  commands: {},
+  commands: {
+    restore: command(
+      z.strictObject({ snapshot: nameSchema.describe('Snapshot of the same tenant, not larger than the volume.') }),
+      'Replaces the bytes of the volume by those of a snapshot, all at once; what was written since is lost. ' +
+        'Rejected in_use while a VM holds it: stop that VM first. Answered when the bytes are those of the snapshot.',
+    ),
+  },
   takes: [
     quotaGranted,
     quotaRefused,
@@ -147,6 +172,8 @@ export const volumeKind = defineKind({
     exportDropped,
     snapshotBegin,
     snapshotEnded,
+    snapshotProvided,
+    snapshotRefused,
   ],
   // A VM may name a volume that was deleted while the VM was stopped, and a snapshot one that never was: it is refused.
   startedBy: [volumeLocate, volumeAttach, snapshotBegin],
@@ -170,6 +197,8 @@ export const volumeKind = defineKind({
     exportDrop,
     snapshotBegun,
     snapshotHindered,
+    snapshotNeed,
+    snapshotFree,
   ],
   effects: [],
 });

@@ -15,7 +15,7 @@ const vm = 'vm/t/a';
 const from = 'migration/t/a';
 const host = (index: number) => ({ name: `w${index}`, index, underlay: `192.0.2.${index}`, underlayMtu: 1600 });
 const [w1, w2, s1] = [host(1), host(2), { ...host(9), name: 's1' }];
-const spec = { class: 'shared' as const, sizeMib: 64, format: 'raw' as const, image: null };
+const spec = { class: 'shared' as const, sizeMib: 64, format: 'raw' as const, image: null, snapshot: null };
 const access = (runEpoch: number, boot = 'boot') => ({
   kind: 'nbd' as const,
   export: `U1.${runEpoch}.${boot}`,
@@ -36,6 +36,7 @@ const stored: VolumeContext = {
   standby: null,
   growth: null,
   captures: [],
+  filling: null,
 };
 const held = { holder: vm, client: w1, runEpoch: 2, access: access(2) };
 const by = (phase: VolumeStandby['phase']): { standby: VolumeStandby } => ({

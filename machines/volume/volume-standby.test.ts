@@ -19,7 +19,7 @@ const w3 = { ...w1, name: 'w3', index: 3, underlay: '192.0.2.3' };
 const stored: VolumeContext = {
   ...newDeclared(id),
   uid: 'U1',
-  spec: { class: 'local', sizeMib: 64, format: 'raw', image: 'i' },
+  spec: { class: 'local', sizeMib: 64, format: 'raw', image: 'i', snapshot: null },
   generation: 1,
   observedGeneration: 1,
   host: w1,
@@ -31,6 +31,7 @@ const stored: VolumeContext = {
   standby: null,
   growth: null,
   captures: [],
+  filling: null,
 };
 const by = (phase: VolumeStandby['phase'], more: Partial<VolumeStandby> = {}): { standby: VolumeStandby } => ({
   standby: { host: w2, runEpoch: 3, phase, asker: from, ...more },

@@ -62,6 +62,8 @@ export interface DataplaneOptions {
    * Opens a blob on another host; passed in by the composition root. The promise or the stream fails when it cannot.
    */
   readonly fetchBlob: (host: string, sha256: string, signal: AbortSignal) => Promise<Readable>;
+  /** Opens the copy of a snapshot on another host, in the same way. */
+  readonly fetchSnapshot: (host: string, snapshotUid: string, signal: AbortSignal) => Promise<Readable>;
   /** Opens a sealed secret of this actor (machines/values/sealed.ts). @throws defeat `secret_unreadable` */
   readonly openSecret: (actor: string, sealed: string) => string;
   /**

@@ -1,7 +1,8 @@
 /**
  * The part of the dataplane's interface that copies the bytes of a volume as they are at one moment, also while a guest
- * or an export writes to them. Effects of `snapshot-copy` call it.
+ * or an export writes to them. Effects of `snapshot-copy` call it; other hosts read copies through openSnapshot.
  */
+import type { Readable } from 'node:stream';
 import type { SnapshotProof, SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
 import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
@@ -18,5 +19,7 @@ export interface SnapshotDataplane {
    * `volume_empty`, `disk_damaged`; unknown `qmp_timeout`
    */
   takeSnapshot(spec: SnapshotSpec, call: Call): Promise<SnapshotProof>;
+  /** Opens a copy so that it can be carried to another host. @throws defeat `snapshot_missing` */
+  openSnapshot(snapshotUid: string): Promise<{ readonly stream: Readable; readonly sizeBytes: number }>;
   removeSnapshot(snapshot: SnapshotRef, call: Call): Promise<{ readonly removed: boolean }>;
 }

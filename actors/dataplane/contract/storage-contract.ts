@@ -123,8 +123,9 @@ export interface StorageDataplane {
   removeCopy(copy: CopyRef, call: Call): Promise<{ readonly removed: boolean }>;
 
   /**
-   * A file that is smaller grows, also while a guest uses it. @throws fault `storage_full`, `storage_failed`; defeat
-   * `image_missing`, `replica_differs`, `image_larger`
+   * A file that is smaller grows, also while a guest uses it. One that is to be restored is replaced as a whole, once
+   * for each uid of a restoration. @throws fault `storage_full`, `storage_failed`, `fetch_failed`, `replica_in_use`;
+   * defeat `image_missing`, `image_larger`, `replica_differs`, `snapshot_missing`, `snapshot_larger`
    */
   ensureReplica(spec: ReplicaSpec, call: Call): Promise<ReplicaProof>;
   readReplica(replica: ReplicaRef, call: Call): Promise<ReplicaProof | null>;

@@ -17,7 +17,7 @@ import { readNamespace, readNamespaceOwner } from '../overlay/overlay-namespace.
 import { ownerOfAlias } from '../owner-alias.ts';
 import { commandLineOf, findProcesses } from '../process-lookup.ts';
 import { listFolder } from '../storage-files.ts';
-import { readReplicaOwner } from '../volume/replica-store.ts';
+import { readReplicaOwner } from '../volume/replica-owner.ts';
 
 export async function listResidue(site: DataplaneSite): Promise<ResidueItem[]> {
   const parts = await Promise.all([

@@ -14,3 +14,15 @@ export const snapshotFailed = (snapshotUid: string, why: string): PhotonError =>
 /** The copy was thrown away. */
 export const snapshotDisturbed = (volumeUid: string, why: string): PhotonError =>
   new PhotonError('fault', 'snapshot_disturbed', `Volume ${volumeUid} ${why} while it was copied; try again.`);
+
+export const snapshotMissing = (snapshotUid: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'snapshot_missing',
+    `This host has no copy of snapshot ${snapshotUid}; use another snapshot, or take a new one.`,
+  );
+
+export const snapshotUnfetched = (snapshotUid: string, host: string, why: string, cause: unknown): PhotonError =>
+  new PhotonError('fault', 'fetch_failed', `Copying snapshot ${snapshotUid} from ${host} failed: ${why}. Try again.`, {
+    cause,
+  });

@@ -63,6 +63,12 @@ function declare(): void {
       },
       nextCall(),
     );
+  const restore = async (uid: string, volumeUid: string, sizeMib: number) => {
+    const owner = ownerOf(`replica/acme/${volumeUid.toLowerCase()}@w1`);
+    const snapshot = { uid, host: 'w1', allocatedBytes: 0, restore: 'R1' };
+    const spec = { owner, volumeUid, serial: 'S', sizeMib, format: 'raw' as const, image: null, snapshot };
+    return (await dataplane).ensureReplica(spec, nextCall());
+  };
   const specOf = (snapshotUid: string, volumeUid: string, format: DiskFormat = 'raw', sizeMib = 64): SnapshotSpec => ({
     owner: ownerOf(`snapshot-copy/acme/${snapshotUid.toLowerCase()}@w1`),
     snapshotUid,
@@ -148,6 +154,8 @@ function declare(): void {
     await take(specOf('S2', 'LIVE', 'raw', 2048));
     await goesOn('LIVE');
     await take(specOf('S3', 'LIVE', 'raw', 2048));
+    assert.is(await codeOf(restore('S3', 'LIVE', 2048)), 'replica_in_use');
+    await goesOn('LIVE');
     const [earlier, later] = [await reachOf('S2'), await reachOf('S3')];
     assert.ok(earlier > 0 && later > earlier, `${earlier} and ${later}`);
     assert.equal(
@@ -196,6 +204,7 @@ function declare(): void {
     await take(specOf('S5', 'LIVE', 'raw', 2048));
     assert.ok((await reachOf('S5')) > 0);
     await goesOn('LIVE');
+    assert.is(await codeOf(restore('S5', 'LIVE', 2048)), 'replica_in_use');
     const [taken] = await Promise.allSettled([
       take(specOf('S6', 'LIVE', 'raw', 2048)),
       (await dataplane).removeExports(exports, nextCall()),

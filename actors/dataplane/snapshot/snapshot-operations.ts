@@ -4,7 +4,7 @@
  * Promise: a file with its final name is complete and never changes; the lock of the volume is held only for the moment
  * at which a copy begins, so that a run can be cut meanwhile.
  */
-import { open, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SnapshotProof, SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
 import type { DiskFormat } from '@photoncloud/machines/values/wiring';
@@ -15,12 +15,14 @@ import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { runQemuImage, showToQemuImage, sourceFile, targetFile } from '../image/qemu-image.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { fencedChange } from '../network-operations.ts';
-import { aliasOf, refuseOlder } from '../owner-alias.ts';
+import { refuseOlder } from '../owner-alias.ts';
 import { createFile, requireSpace } from '../storage-files.ts';
 import { replicaErrors } from '../volume/replica-errors.ts';
-import { replicaOwnerPath, replicaPath } from '../volume/replica-paths.ts';
-import { eraseReplica, findReplica, readReplicaOwner } from '../volume/replica-store.ts';
+import { readReplicaOwner, writeReplicaOwner } from '../volume/replica-owner.ts';
+import { replicaPath } from '../volume/replica-paths.ts';
+import { eraseReplica, findReplica } from '../volume/replica-store.ts';
 import { checkCount, checkOwner, checkUid } from '../wiring-checks.ts';
+import { openSnapshot } from './snapshot-carrying.ts';
 import { snapshotDisturbed, volumeEmpty } from './snapshot-errors.ts';
 import { abandon, awaitCopy, beginCopy, findBytesUser, serveCopy } from './snapshot-job.ts';
 
@@ -37,6 +39,7 @@ export function snapshotOperations(site: DataplaneSite, sessions: IncarnationSes
         await requireDescriptors(`Copying ${spec.volumeUid}`);
         return take(site, sessions, spec, call.signal);
       }),
+    openSnapshot: (snapshotUid) => openSnapshot(site, snapshotUid),
     removeSnapshot: ({ owner, snapshotUid }, call) =>
       change('snapshot', `snapshot ${snapshotUid}`, owner, call, async () => {
         checkOwner(owner);
@@ -72,9 +75,7 @@ async function take(
   const volume = await findReplica(site, volumeUid);
   if (volume === null || volume.format !== spec.format) throw volumeEmpty(volumeUid);
   await requireSpace(site.folders.volumes, volume.allocatedBytes);
-  await createFile(replicaOwnerPath(site.folders.volumes, snapshotUid), async (_, handle) =>
-    writeFile(handle, aliasOf(site.options.cluster, spec.owner)),
-  );
+  await writeReplicaOwner(site, snapshotUid, spec.owner);
   const file = replicaPath(site.folders.volumes, snapshotUid, 'qcow2');
   await createFile(file, async (fresh, target) => {
     const takenAt = await fill({ site, sessions, spec, fresh, target, signal, ...volume });

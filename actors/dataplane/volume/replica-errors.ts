@@ -37,3 +37,17 @@ export const imageLarger = (imageBytes: number, volumeBytes: number): PhotonErro
     'image_larger',
     `The image is ${imageBytes} bytes and the volume only ${volumeBytes}; make the volume larger.`,
   );
+
+export const snapshotLarger = (snapshotUid: string, snapshotBytes: number, volumeBytes: number): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'snapshot_larger',
+    `Snapshot ${snapshotUid} is ${snapshotBytes} bytes and the volume only ${volumeBytes}; make the volume larger.`,
+  );
+
+export const replicaInUse = (volumeUid: string): PhotonError =>
+  new PhotonError(
+    'fault',
+    'replica_in_use',
+    `Volume ${volumeUid} is still open in a process of this host; its bytes were not replaced. Stop its VM first.`,
+  );

@@ -6,3 +6,6 @@ export const diskFormats: readonly DiskFormat[] = ['raw', 'qcow2'];
 export const replicaPath = (folder: string, volumeUid: string, format: DiskFormat): string =>
   path.join(folder, `${volumeUid}.${format}`);
 export const replicaOwnerPath = (folder: string, volumeUid: string): string => path.join(folder, `${volumeUid}.owner`);
+/** Uid of the restoration that was made last; a volume that never was restored has none. */
+export const replicaRestoredPath = (folder: string, volumeUid: string): string =>
+  path.join(folder, `${volumeUid}.restored`);

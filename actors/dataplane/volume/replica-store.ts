@@ -1,32 +1,26 @@
 /**
- * A volume's file on this host: made empty or from an image copy, named by the volume's uid, removed. Its format is
- * always that of the spec; the content, which the guest writes, is never probed (docs/threats.md#t8). qemu-img gets
- * both formats explicitly and runs with limits on memory, time and file size (docs/threats.md#t9). Called by
- * storage-operations.ts and host/. Promise: a file with its final name is complete; an existing file is never
- * overwritten.
+ * A volume's file on this host: made (replica-filling.ts), grown, named by the volume's uid, removed. Its format is
+ * always that of the spec; the content, which the guest writes, is never probed (docs/threats.md#t8). Called by
+ * storage-operations.ts and host/. Promise: a file with its final name is complete; an existing file is overwritten
+ * only by a restoration, as a whole.
  */
-import { open, rm, stat, writeFile } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { DiskFormat, OwnerToken, ReplicaSpec } from '@photoncloud/machines/values/wiring';
+import type { DiskFormat, ReplicaSpec } from '@photoncloud/machines/values/wiring';
 import type { ReplicaProof, ReplicaRef } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { blobPath } from '../image/copy-paths.ts';
-import { readCopy } from '../image/copy-store.ts';
-import { blobMissing } from '../image/image-errors.ts';
-import { inspectHeader } from '../image/image-header.ts';
-import { runQemuImage, showToQemuImage, sourceFile, targetFile } from '../image/qemu-image.ts';
-import { errnoOf, fileError } from '../kernel-errors.ts';
-import { aliasOf, ownerOfAlias, refuseOlder, sameOwner } from '../owner-alias.ts';
+import { removeFloor } from '../export/export-folder.ts';
 import { resizeInGuest } from '../hypervisor/qemu-resize.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
-import { copySparse, createFile, readTextFile, requireSpace } from '../storage-files.ts';
+import { runQemuImage, targetFile } from '../image/qemu-image.ts';
+import { errnoOf, fileError } from '../kernel-errors.ts';
+import { refuseOlder, sameOwner } from '../owner-alias.ts';
 import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.ts';
-import { removeFloor } from '../export/export-folder.ts';
-import { imageLarger, replicaDiffers, replicaErrors } from './replica-errors.ts';
-import { diskFormats, replicaOwnerPath, replicaPath } from './replica-paths.ts';
+import { replicaDiffers } from './replica-errors.ts';
+import { fillingLimits, fillReplica, isUnrestored, restoreReplica, withFile } from './replica-filling.ts';
+import { readReplicaOwner, writeReplicaOwner } from './replica-owner.ts';
+import { diskFormats, replicaOwnerPath, replicaPath, replicaRestoredPath } from './replica-paths.ts';
 
-const convertTimeoutMs = 600_000;
 const mib = 1 << 20;
 
 export async function makeReplica(
@@ -45,8 +39,9 @@ export async function makeReplica(
     if (present.virtualBytes > spec.sizeMib * mib)
       throw replicaDiffers(spec.volumeUid, `it holds ${present.virtualBytes} bytes, not ${spec.sizeMib} MiB`);
   }
-  if (owner === null || !sameOwner(owner, spec.owner)) await writeOwner(site, spec);
-  if (present === null) await fillReplica(site, spec, signal);
+  if (owner === null || !sameOwner(owner, spec.owner)) await writeReplicaOwner(site, spec.volumeUid, spec.owner);
+  if (await isUnrestored(site, spec)) await restoreReplica(site, sessions, spec, signal);
+  else if (present === null) await fillReplica(site, spec, signal);
   else if (present.virtualBytes < spec.sizeMib * mib) await growReplica(site, sessions, spec, present.file, signal);
   const made = await findReplica(site, spec.volumeUid);
   if (made === null)
@@ -66,6 +61,8 @@ function checkReplica(spec: ReplicaSpec): void {
   if (!formats.every((format) => diskFormats.includes(format)))
     throw new PhotonError('defeat', 'spec_invalid', `A disk is raw or qcow2, not ${formats.join(', ')}.`);
   if (spec.image !== null) checkDigest('image.sha256', spec.image.sha256);
+  if (spec.snapshot !== undefined) checkUid('snapshot.uid', spec.snapshot.uid);
+  if (typeof spec.snapshot?.restore === 'string') checkUid('snapshot.restore', spec.snapshot.restore);
 }
 
 interface FoundReplica {
@@ -101,59 +98,6 @@ async function qcow2Size(file: string): Promise<number> {
   });
 }
 
-async function withFile<Result>(
-  file: string,
-  flags: string,
-  work: (handle: FileHandle) => Promise<Result>,
-): Promise<Result> {
-  const handle = await open(file, flags);
-  try {
-    return await work(handle);
-  } finally {
-    await handle.close();
-  }
-}
-
-export async function readReplicaOwner(site: DataplaneSite, volumeUid: string): Promise<OwnerToken | null> {
-  return ownerOfAlias(site.options.cluster, await readTextFile(replicaOwnerPath(site.folders.volumes, volumeUid)));
-}
-
-async function writeOwner(site: DataplaneSite, spec: ReplicaSpec): Promise<void> {
-  const file = replicaOwnerPath(site.folders.volumes, spec.volumeUid);
-  await createFile(file, async (_, handle) => {
-    await writeFile(handle, aliasOf(site.options.cluster, spec.owner));
-  });
-}
-
-async function fillReplica(site: DataplaneSite, spec: ReplicaSpec, signal: AbortSignal): Promise<void> {
-  const { image, format } = spec;
-  const sizeBytes = spec.sizeMib * mib;
-  const copy = image === null ? null : await readCopy(site, image.sha256, image.format);
-  if (image !== null && copy === null) throw blobMissing(image.sha256);
-  if (copy !== null && copy.virtualSizeBytes > sizeBytes) throw imageLarger(copy.virtualSizeBytes, sizeBytes);
-  await requireSpace(site.folders.volumes, copy?.sizeBytes ?? mib);
-  const source = image === null ? null : blobPath(site.folders.images, image.sha256, image.format);
-  await createFile(replicaPath(site.folders.volumes, spec.volumeUid, format), async (fresh, target) => {
-    const qemuImage = (args: readonly string[], from?: FileHandle): Promise<unknown> =>
-      runQemuImage({ ...imageLimits(spec), target, signal, ...(from === undefined ? {} : { source: from }) }, args);
-    const convert = async (from: FileHandle, imageFormat: DiskFormat): Promise<void> => {
-      // Copies that older versions of this program stored are not shown yet.
-      await showToQemuImage(from);
-      await qemuImage(['convert', '-f', imageFormat, '-O', format, sourceFile, targetFile], from);
-    };
-    if (source !== null && image?.format === 'raw' && format === 'raw') {
-      await withFile(source, 'r', (from) => copySparse(from, target, signal));
-    } else if (source !== null && image !== null) {
-      await withFile(source, 'r', (from) => convert(from, image.format));
-    } else if (format === 'qcow2') {
-      await qemuImage(['create', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
-    }
-    if (format === 'raw') await target.truncate(sizeBytes);
-    else if (source !== null) await qemuImage(['resize', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
-    if (format === 'qcow2') await withFile(fresh, 'r', (made) => inspectHeader(made, 'qcow2', spec.volumeUid));
-  });
-}
-
 /** A QEMU that has it open changes the size itself, and its guest sees that; otherwise the file is changed. */
 async function growReplica(
   site: DataplaneSite,
@@ -167,20 +111,12 @@ async function growReplica(
   await withFile(file, 'r+', async (target) => {
     if (spec.format === 'raw') await target.truncate(sizeBytes);
     else {
-      const limits = { ...imageLimits(spec), target, signal };
+      const limits = { ...fillingLimits(spec), target, signal };
       await runQemuImage(limits, ['resize', '-q', '-f', 'qcow2', targetFile, String(sizeBytes)]);
     }
     await target.sync();
   });
 }
-
-const imageLimits = (spec: ReplicaSpec) => ({
-  what: `making volume ${spec.volumeUid}`,
-  cpuSeconds: 600,
-  timeoutMs: convertTimeoutMs,
-  fileBytes: (spec.sizeMib + 1024) * mib,
-  rules: replicaErrors,
-});
 
 export async function dropReplica(site: DataplaneSite, ref: ReplicaRef): Promise<{ removed: boolean }> {
   checkOwner(ref.owner);
@@ -195,6 +131,7 @@ export async function eraseReplica(site: DataplaneSite, volumeUid: string): Prom
   try {
     if (found !== null) await rm(found.file, { force: true });
     await removeFloor(site, volumeUid);
+    await rm(replicaRestoredPath(site.folders.volumes, volumeUid), { force: true });
     await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
   } catch (error) {
     throw fileError(`removing volume ${volumeUid}`, error);

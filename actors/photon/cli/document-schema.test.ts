@@ -43,7 +43,7 @@ test('several documents are sorted by their dependencies', () => {
     inOrder(read).map(({ kind, tenant, name }) => `${kind}/${tenant}/${name}`),
     ['tenant/acme/acme', 'volume/acme/data'],
   );
-  assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', class: 'local', image: null });
+  assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', class: 'local', image: null, snapshot: null });
 });
 
 test('a document may be a list of objects; an error names the object by its number, with its line', () => {

@@ -1,4 +1,7 @@
-/** `photon snapshot create`: declares a snapshot of a volume and waits until its copy is complete. */
+/**
+ * `photon snapshot create`: declares a snapshot of a volume and waits until its copy is complete.
+ * `photon volume restore`: replaces the bytes of a volume by those of a snapshot.
+ */
 import type { Command } from 'commander';
 import { timeoutOption, withExamples } from './cli-options.ts';
 import { deadlineIn } from './deadline.ts';
@@ -10,6 +13,11 @@ import { say } from './terminal-text.ts';
 interface SnapshotOptions {
   readonly volume: string;
   readonly wait: boolean;
+  readonly timeout: number;
+}
+
+interface RestoreOptions {
+  readonly snapshot: string;
   readonly timeout: number;
 }
 
@@ -33,4 +41,21 @@ export function addStorage(program: Command): void {
       }),
     );
   withExamples(creating, '-t acme snapshot create friday --volume data', 'list snapshot -t acme');
+
+  const volume = program.command('volume').description('restore volumes');
+  const restoring = volume
+    .command('restore <name>')
+    .description(
+      'replace the bytes of a volume that no VM holds by those of a snapshot; what was written since is lost',
+    )
+    .requiredOption('--snapshot <name>', 'snapshot of the same tenant, not larger than the volume')
+    .addOption(timeoutOption(3_600))
+    .action(
+      withSession(program, async (session, name: string, { snapshot: from, timeout }: RestoreOptions) => {
+        const id = targetOf(session, 'volume', name);
+        await command(session, id, 'restore', { snapshot: from }, deadlineIn(timeout));
+        say(`${id} has the bytes of ${from}`);
+      }),
+    );
+  withExamples(restoring, '-t acme vm stop web-1', '-t acme volume restore data --snapshot friday');
 }

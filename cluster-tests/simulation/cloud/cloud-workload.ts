@@ -248,6 +248,7 @@ export class CloudWorkload {
         4,
         () => ['snapshot.create', this.named(tenant, 'snapshot', snapshots, false), { volume: random.pick(volumes) }],
       ],
+      [3, () => ['volume.restore', this.named(tenant, 'volume', volumes, true), { snapshot: random.pick(snapshots) }]],
       [2, () => ['snapshot.delete', this.named(tenant, 'snapshot', snapshots, true), {}]],
       [10, () => this.port(this.named(tenant, 'port', ports, false))],
       [8, () => ['port.delete', this.named(tenant, 'port', ports, true), {}]],
@@ -340,8 +341,11 @@ export class CloudWorkload {
   }
 
   private volume(name: string): Request {
-    const image = this.random.happens(0.5) ? 'base' : null;
-    const kind = this.random.happens(0.4) ? 'shared' : 'local';
+    const { random } = this;
+    const kind = random.happens(0.4) ? 'shared' : 'local';
+    if (random.happens(0.25))
+      return ['volume.create', name, { class: kind, sizeMib: 8, snapshot: random.pick(snapshots) }];
+    const image = random.happens(0.5) ? 'base' : null;
     return ['volume.create', name, { class: kind, sizeMib: 8, image }];
   }
 

@@ -15,14 +15,8 @@ import { createDataplane } from '@photoncloud/actors/dataplane/linux-dataplane';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { Chance } from '../seeded-random.ts';
 import { noFaults } from './dataplane-faults.ts';
-import {
-  exportScript,
-  incarnationScript,
-  networkScript,
-  recorder,
-  storageScript,
-  type Step,
-} from './dataplane-script.ts';
+import { exportScript, incarnationScript, networkScript, recorder, type Step } from './dataplane-script.ts';
+import { storageScript } from './storage-script.ts';
 import { movesScript } from './dataplane-moves-script.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';

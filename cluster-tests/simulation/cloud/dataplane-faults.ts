@@ -105,7 +105,7 @@ const named: Readonly<Record<string, readonly Named[]>> = {
   storeGathered: [...diskErrors, programTimeout],
   fetchCopy: [['fault', 'fetch_failed'], ...diskErrors, programTimeout],
   removeCopy: [['fault', 'storage_failed'], programTimeout],
-  ensureReplica: [...diskErrors, ['defeat', 'disk_damaged'], programTimeout],
+  ensureReplica: [...diskErrors, ['fault', 'fetch_failed'], ['defeat', 'disk_damaged'], programTimeout],
   removeReplica: [['fault', 'storage_failed'], programTimeout],
   takeSnapshot: [...diskErrors, ['fault', 'snapshot_disturbed'], ['unknown', 'qmp_timeout']],
   removeSnapshot: [['fault', 'storage_failed'], programTimeout],

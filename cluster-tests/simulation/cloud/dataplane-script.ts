@@ -26,12 +26,10 @@ import type {
   Elements,
   IncarnationSpec,
   NetworkSpec,
-  ReplicaSpec,
   RouteSpec,
   TapProof,
   TapSpec,
 } from '@photoncloud/machines/values/wiring';
-import { imageScript } from './image-script.ts';
 
 type StepResult = readonly [step: string, result: unknown];
 
@@ -269,47 +267,6 @@ export async function networkScript(dp: Dataplane, step: Step): Promise<void> {
   ]);
   await step('the segment, empty', dp.removeSegment(segment, nextCall()));
   await step('the segment, gone', dp.removeSegment(segment, nextCall()));
-}
-
-export async function storageScript(dp: Dataplane, step: Step, folder: string): Promise<void> {
-  const replica: ReplicaSpec = {
-    owner: ownerOf('replica/acme/data@w1'),
-    volumeUid: 'DATA',
-    serial: 'SERIAL',
-    sizeMib: 4,
-    format: 'raw',
-    image: null,
-  };
-  const made = ({ sizeBytes, created }: { sizeBytes: number; created: boolean }) => [sizeBytes, created];
-  const ref = { owner: replica.owner, volumeUid: 'DATA' };
-  await step('read before', dp.readReplica(ref, nextCall()));
-  await step('replica', dp.ensureReplica(replica, nextCall()), made);
-  await step('the same', dp.ensureReplica(replica, nextCall()), made);
-  await step('a smaller size', dp.ensureReplica({ ...replica, sizeMib: 3 }, nextCall()));
-  await step('a larger size', dp.ensureReplica({ ...replica, sizeMib: 8 }, nextCall()), made);
-  const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
-  await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
-  await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
-  await imageScript(dp, step, folder);
-  await snapshotScript(dp, step);
-  await step('the replica goes', dp.removeReplica(ref, nextCall()));
-  await step('it is gone', dp.removeReplica(ref, nextCall()));
-}
-
-/** Copies of a volume that rests. */
-async function snapshotScript(dp: Dataplane, step: Step): Promise<void> {
-  const owner = ownerOf('snapshot-copy/acme/friday@w1');
-  const spec = { owner, snapshotUid: 'FRIDAY', volumeUid: 'DATA', format: 'raw' as const, sizeMib: 8 };
-  await step('a copy of nothing', dp.takeSnapshot({ ...spec, volumeUid: 'NONE' }, nextCall()));
-  await step('a copy of another format', dp.takeSnapshot({ ...spec, format: 'qcow2' }, nextCall()));
-  let takenAt = 0;
-  await step('a copy', dp.takeSnapshot(spec, nextCall()), (proof) => {
-    ({ takenAt } = proof);
-    return [proof.sizeBytes, takenAt > 0];
-  });
-  await step('the same copy', dp.takeSnapshot(spec, nextCall()), (proof) => proof.takenAt === takenAt);
-  await step('the copy goes', dp.removeSnapshot({ owner, snapshotUid: 'FRIDAY' }, nextCall()));
-  await step('the copy is gone', dp.removeSnapshot({ owner, snapshotUid: 'FRIDAY' }, nextCall()));
 }
 
 /** A volume that is served to runs of this and of another host. */

@@ -1,4 +1,7 @@
-/** K24 names a row that is lost, and one that another guest has written, and nothing when all rows are there. */
+/**
+ * K24 names a row that is lost, and one that another guest has written, and nothing when all rows are there; K26 bytes
+ * of another snapshot than the volume names.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { IncarnationDisk } from '@photoncloud/machines/values/wiring';
@@ -78,6 +81,35 @@ test('an export that has been cut takes no rows, and the next run finds those fr
   await pass();
   assert.ok((w2.replicas.get('DATA')?.rows ?? 0) > (written ?? 0));
   assert.equal(simulation.violations, []);
+});
+
+const copy = 'snapshot-copy/a/friday@w1';
+
+test('a restored volume goes on with the rows of the snapshot, once', async () => {
+  const { simulation, w1, runOn, pass } = scene();
+  w1.replicas.set('DATA', replica());
+  runOn(w1);
+  await pass();
+  const restored = { ...replica(2), origin: { copy, rows: 2, restore: 'R1' } };
+  w1.replicas.set('DATA', { ...restored });
+  await pass();
+  assert.equal(simulation.violations, []);
+  assert.ok((w1.replicas.get('DATA')?.rows ?? 0) > 2);
+  assert.ok(simulation.reached.has('a volume was restored'));
+  w1.replicas.set('DATA', { ...restored });
+  await pass();
+  assert.match(simulation.violations[0] ?? '', /K24: .* finds 2 rows on volume\/a\/data/);
+});
+
+test('a volume that is restored to the bytes of another tenant is a violation', async () => {
+  const { simulation, w1, runOn, pass } = scene();
+  w1.replicas.set('DATA', replica());
+  runOn(w1);
+  await pass();
+  const origin = { copy: 'snapshot-copy/b/friday@w1', rows: 2, restore: 'R1' };
+  w1.replicas.set('DATA', { ...replica(2), origin });
+  await pass();
+  assert.match(simulation.violations[0] ?? '', /K26: volume\/a\/data has the bytes of snapshot-copy\/b\/friday@w1/);
 });
 
 test.run();

@@ -133,6 +133,19 @@ export interface Replica {
   rows: number;
   /** Of the copy that a snapshot has: when it was taken, ms. */
   readonly takenAt?: number;
+  /** Of a volume that was made from the copy of a snapshot, or whose bytes were replaced by one. */
+  readonly origin?: Origin;
+  /** Uid of the restoration that was made last. */
+  readonly restored?: string | null;
+}
+
+export interface Origin {
+  /** Actor id of the copy. */
+  readonly copy: string;
+  /** That the copy has. */
+  readonly rows: number;
+  /** Uid of the restoration; null when the volume was made so. */
+  readonly restore: string | null;
 }
 
 export interface SourceFile {

@@ -2,9 +2,10 @@
  * Copies of volumes on a simulated host, by the contract in snapshot-contract.ts: what guests have written until then.
  * Called by simulated-dataplane.ts; a copy is kept among the replicas of simulated-kernel.ts, as the file of it is.
  */
+import { Readable } from 'node:stream';
 import type { SnapshotDataplane } from '@photoncloud/actors/dataplane/contract/snapshot-contract';
 import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
-import { volumeEmpty } from '@photoncloud/actors/dataplane/snapshot/snapshot-errors';
+import { snapshotMissing, volumeEmpty } from '@photoncloud/actors/dataplane/snapshot/snapshot-errors';
 import type { SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
@@ -16,6 +17,11 @@ export function simulatedSnapshots(site: SimulatedSite): SnapshotDataplane {
       site.change('takeSnapshot', 'snapshot', `snapshot ${spec.snapshotUid}`, spec.owner, call, () =>
         take(kernel, spec),
       ),
+    openSnapshot: (snapshotUid) => {
+      const found = kernel.replicas.get(snapshotUid);
+      if (found?.takenAt === undefined) return Promise.reject(snapshotMissing(snapshotUid));
+      return Promise.resolve({ stream: Readable.from([]), sizeBytes: found.sizeBytes });
+    },
     removeSnapshot: ({ owner, snapshotUid }, call) =>
       site.change('removeSnapshot', 'snapshot', `snapshot ${snapshotUid}`, owner, call, () => {
         refuseOlder(`snapshot ${snapshotUid}`, owner, kernel.replicas.get(snapshotUid)?.owner ?? null);

@@ -7,7 +7,13 @@ import { Readable } from 'node:stream';
 import type { Gathered, ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
 import { blobMissing, refuseImage } from '@photoncloud/actors/dataplane/image/image-errors';
 import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
-import { imageLarger, replicaDiffers } from '@photoncloud/actors/dataplane/volume/replica-errors';
+import { snapshotMissing, snapshotUnfetched } from '@photoncloud/actors/dataplane/snapshot/snapshot-errors';
+import {
+  imageLarger,
+  replicaDiffers,
+  replicaInUse,
+  snapshotLarger,
+} from '@photoncloud/actors/dataplane/volume/replica-errors';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type {
   CopyGatherSpec,
@@ -16,7 +22,7 @@ import type {
   OwnerToken,
   ReplicaSpec,
 } from '@photoncloud/machines/values/wiring';
-import type { Copy, SimulatedKernel, SourceFile } from './simulated-kernel.ts';
+import type { Copy, Replica, SimulatedKernel, SourceFile } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 const mib = 1 << 20;
@@ -70,7 +76,7 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
       }),
     ensureReplica: (spec, call) =>
       site.change('ensureReplica', 'replica', `volume ${spec.volumeUid}`, spec.owner, call, () =>
-        makeReplica(kernel, spec),
+        makeReplica(site, spec),
       ),
     readReplica: ({ volumeUid }) => {
       const found = kernel.replicas.get(volumeUid);
@@ -149,7 +155,8 @@ export function dropCopyOwners(kernel: SimulatedKernel, key: string, matches: (o
   return copy.owners.length === 0 && kernel.copies.delete(key);
 }
 
-function makeReplica(kernel: SimulatedKernel, spec: ReplicaSpec) {
+function makeReplica(site: SimulatedSite, spec: ReplicaSpec) {
+  const { kernel } = site;
   const present = kernel.replicas.get(spec.volumeUid);
   const sizeBytes = spec.sizeMib * mib;
   refuseOlder(`volume ${spec.volumeUid}`, spec.owner, present?.owner ?? null);
@@ -157,12 +164,38 @@ function makeReplica(kernel: SimulatedKernel, spec: ReplicaSpec) {
     throw replicaDiffers(spec.volumeUid, `as ${present.format}, not ${spec.format}`);
   if (present !== undefined && present.sizeBytes > sizeBytes)
     throw replicaDiffers(spec.volumeUid, `it holds ${present.sizeBytes} bytes, not ${spec.sizeMib} MiB`);
+  const { owner, format } = spec;
+  const made = { sizeBytes, allocatedBytes: 0, created: present === undefined };
+  const restore = spec.snapshot?.restore ?? null;
+  if (spec.snapshot !== undefined && (present === undefined || (restore !== null && restore !== present.restored))) {
+    if (restore !== null && isOpen(kernel, spec.volumeUid)) throw replicaInUse(spec.volumeUid);
+    const copy = snapshotIn(site, spec.snapshot);
+    if (copy.sizeBytes > sizeBytes) throw snapshotLarger(spec.snapshot.uid, copy.sizeBytes, sizeBytes);
+    const { rows } = copy;
+    const origin = { copy: copy.owner.actor, rows, restore };
+    kernel.replicas.set(spec.volumeUid, { owner, format, sizeBytes, rows, restored: restore, origin });
+    return made;
+  }
   if (present === undefined && spec.image !== null) {
     const copy = kernel.copies.get(`${spec.image.sha256}.${spec.image.format}`);
     if (copy === undefined) throw blobMissing(spec.image.sha256);
     if (copy.proof.virtualSizeBytes > sizeBytes) throw imageLarger(copy.proof.virtualSizeBytes, sizeBytes);
   }
-  const rows = present?.rows ?? 0;
-  kernel.replicas.set(spec.volumeUid, { owner: spec.owner, format: spec.format, sizeBytes, rows });
-  return { sizeBytes, allocatedBytes: 0, created: present === undefined };
+  kernel.replicas.set(spec.volumeUid, { rows: 0, ...present, owner, format, sizeBytes });
+  return made;
 }
+
+/** Here, or carried from the host that has it. */
+function snapshotIn({ kernel, options }: SimulatedSite, { uid, host }: NonNullable<ReplicaSpec['snapshot']>): Replica {
+  const from = host === kernel.host ? kernel : options.peer(host);
+  if (from === undefined) throw snapshotUnfetched(uid, host, 'it does not answer', undefined);
+  const found = from.replicas.get(uid);
+  if (found?.takenAt !== undefined) return found;
+  throw from === kernel ? snapshotMissing(uid) : snapshotUnfetched(uid, host, 'it has none', undefined);
+}
+
+const isOpen = ({ incarnations, exports }: SimulatedKernel, volumeUid: string): boolean =>
+  [...exports.values()].some((one) => one.volumeUid === volumeUid) ||
+  [...incarnations.values()].some(({ spec }) =>
+    spec.disks.some((disk) => disk.volumeUid === volumeUid && (disk.source ?? null) === null),
+  );
