@@ -152,4 +152,20 @@ export const testedMutants: readonly Mutant[] = [
       },
     ],
   },
+  one(
+    'a restoration is made again when its request is repeated',
+    'K26',
+    'actors/dataplane/volume/replica-filling.test.ts',
+    'actors/dataplane/volume/replica-filling.ts',
+    'return uid !== null && uid !== (await',
+    'return uid !== null && uid === (await',
+  ),
+  one(
+    'the answer to another request counts as a restoration',
+    'K26',
+    'machines/volume/volume-filling.test.ts',
+    'machines/volume/volume-filling.ts',
+    '(seen.event.restore ?? null) === (seen.context.filling?.restore ?? null);',
+    "seen.event.type.startsWith('replica.');",
+  ),
 ];

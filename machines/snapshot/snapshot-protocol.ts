@@ -72,6 +72,7 @@ export const snapshotKind = defineKind({
     parents: ['tenant', 'volume'],
     // The volume itself says whether it is there: a snapshot outlives it, and may be declared again afterwards.
     references: () => [],
+    madeFrom: ({ volume }) => [{ kind: 'volume', name: volume }],
     quota: 100,
     columns: {
       volume: ({ volume }) => volume,

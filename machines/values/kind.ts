@@ -153,6 +153,8 @@ export interface Declared<Spec extends z.ZodObject = z.ZodObject> {
   /** Kinds that an object of this kind may refer to: created before it, deleted after it. */
   readonly parents: readonly string[];
   readonly references: (spec: ValueOf<Spec>) => readonly SpecReference[];
+  /** Objects whose bytes it takes when it is made, beside those of `references`: it outlives them; default: none. */
+  readonly madeFrom?: (spec: ValueOf<Spec>) => readonly Pick<SpecReference, 'kind' | 'name'>[];
   /** Fields of this spec that only an operator may declare so, with what a tenant is told; default: none. */
   readonly operatorsOnly?: (spec: ValueOf<Spec>) => readonly RestrictedField[];
   /** Default quota of a tenant for this kind; undefined: not counted. */
@@ -190,9 +192,13 @@ export interface AnyEffect {
 }
 
 /** A declaration, whatever its spec. */
-export interface AnyDeclared extends Omit<Declared, 'changes' | 'references' | 'operatorsOnly' | 'columns'> {
+export interface AnyDeclared extends Omit<
+  Declared,
+  'changes' | 'references' | 'madeFrom' | 'operatorsOnly' | 'columns'
+> {
   readonly changes: Readonly<Record<string, unknown>>;
   readonly references: (spec: never) => readonly SpecReference[];
+  readonly madeFrom?: (spec: never) => readonly Pick<SpecReference, 'kind' | 'name'>[];
   readonly operatorsOnly?: (spec: never) => readonly RestrictedField[];
   readonly columns: Readonly<Record<string, (spec: never, status: Readonly<Record<string, unknown>>) => unknown>>;
 }

@@ -91,7 +91,7 @@ const creation: readonly Row[] = [
   },
   {
     in: 'sourcing',
-    with: { ...unanswered, ...waiting, tries: 8 },
+    with: { ...unanswered, ...waiting, tries: 6 },
     on: refused(passing),
     to: 'gone',
     asks: ['reject snapshot_not_ready', ...ended],
@@ -117,7 +117,7 @@ const filling: readonly Row[] = [
   { in: 'filling', on: { ...ready(), host: 'w2' }, to: 'filling', asks: [] },
   { in: 'filling', on: failed(passing), to: 'fillBackoff', asks: [] },
   { in: 'filling', on: failed(lasting), to: 'failed', asks: [free] },
-  { in: 'filling', with: { tries: 8 }, on: failed(passing), to: 'failed', asks: [free] },
+  { in: 'filling', with: { tries: 6 }, on: failed(passing), to: 'failed', asks: [free] },
   { in: 'filling', on: 'fillDeadline', to: 'filling', asks: [make] },
   { in: 'filling', on: attach, to: 'filling', asks: told },
   { in: 'filling', on: locate, to: 'filling', asks: ['volume.located > vm'] },

@@ -60,7 +60,7 @@ export const freeSnapshot = ({ context: { filling, id } }: At): readonly Asked[]
 export const endFilling = (): Partial<VolumeContext> => ({ filling: null });
 
 /** How often a snapshot that is not ready is asked, and the host after a failure that passes. */
-const mostTries = 8;
+const mostTries = 6;
 
 export const passes = ({ context, event }: At): boolean =>
   'error' in event && event.error.retryable && context.tries < mostTries;

@@ -126,6 +126,7 @@ export const volumeKind = defineKind({
       image === null
         ? []
         : [{ path: 'image', kind: 'image', name: image, misfit: imageOf(...diskFormatSchema.options) }],
+    madeFrom: ({ snapshot }) => (snapshot === null ? [] : [{ kind: 'snapshot', name: snapshot }]),
     quota: 100,
     columns: {
       size: ({ sizeMib }) => `${sizeMib} MiB`,

@@ -12,7 +12,7 @@ import { idOf, systemTenant } from '@photoncloud/machines/values/identifiers';
 import type { SpecChange } from '@photoncloud/machines/values/kind';
 import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import { inOrder, type Declaration } from './document-schema.ts';
+import { inOrder, sourcesOf, type Declaration } from './document-schema.ts';
 import { askWithin, type Deadline } from './deadline.ts';
 import { withoutEqualSecrets } from './secret-changes.ts';
 import { settle } from './settled-state.ts';
@@ -90,9 +90,11 @@ export async function applyDocuments(
       if (done + left > 0) options.onStop(`stopped at ${id}: ${done} applied before it, ${left} not tried`);
       throw asInDocument(error, declaration);
     }
-    // A VM can use an image only once it is complete, so apply always waits for images.
+    // A VM can use an image only once it is complete, so apply always waits for images. A volume is made from a
+    // complete snapshot.
+    const isSource = kind === 'snapshot' && declarations.some((one) => sourcesOf(one, [declaration]).length > 0);
     const state =
-      options.wait || kind === 'image'
+      options.wait || kind === 'image' || isSource
         ? await settle(client, id, { deadline: options.deadline, onWait: options.onWait })
         : ((await client.call('actor.get', { id }, call)) as { stateName: string }).stateName;
     options.onStep({ id, result, state, tookMs: performance.now() - startedAt });

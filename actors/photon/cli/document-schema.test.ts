@@ -46,6 +46,25 @@ test('several documents are sorted by their dependencies', () => {
   assert.equal(inOrder(read)[1]?.spec, { sizeMib: 8, format: 'raw', class: 'local', image: null, snapshot: null });
 });
 
+test('what another document is made from comes before it, also when each is made from the other', () => {
+  const of = (kind: string, name: string, spec: string): string =>
+    `---\nkind: ${kind}\ntenant: acme\nname: ${name}\nspec: { ${spec} }\n`;
+  const sized = 'sizeMib: 8, snapshot: ';
+  const orderOf = (...documents: readonly string[]): string =>
+    inOrder(readAllDocuments([write(documents.join(''))], undefined))
+      .map(({ name }) => name)
+      .join();
+  const [clone, second] = [of('volume', 'clone', `${sized}s`), of('volume', 'second', `${sized}t`)];
+  const [volume, s, t] = [
+    of('volume', 'data', 'sizeMib: 8'),
+    of('snapshot', 's', 'volume: data'),
+    of('snapshot', 't', 'volume: clone'),
+  ];
+  assert.is(orderOf(second, clone, t, s, volume), 'data,s,clone,t,second');
+  assert.is(orderOf(volume, s), 'data,s');
+  assert.is(orderOf(of('volume', 'data', `${sized}s`), s), 's,data');
+});
+
 test('a document may be a list of objects; an error names the object by its number, with its line', () => {
   const list = '- { kind: tenant, name: acme }\n- { kind: volume, tenant: acme, name: data, spec: { sizeMib: 8 } }\n';
   const read = readAllDocuments([write(list)], undefined);

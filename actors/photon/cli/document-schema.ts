@@ -158,9 +158,28 @@ function takeDocument(value: unknown, origin: string, lineIn: (field: string) =>
   else issues.push({ path: `${origin} name`, message: `declares what ${same.origin} declares too; keep one of them` });
 }
 
-/** Kinds in their order, documents of one kind as written. */
+/** The documents among `all` that declare what this one is made from: a snapshot its volume, a clone its snapshot. */
+export function sourcesOf({ kind, tenant, spec }: Declaration, all: readonly Declaration[]): readonly Declaration[] {
+  const declared = declaredKinds.find((schema) => schema.kind === kind)?.declared;
+  const named = declared?.madeFrom?.(spec as never) ?? [];
+  return all.filter(
+    (one) => one.tenant === tenant && named.some((each) => each.kind === one.kind && each.name === one.name),
+  );
+}
+
+/** Kinds in their order, documents of one kind as written; what another one is made from comes before it. */
 export function inOrder(declarations: readonly Declaration[]): Declaration[] {
   const order = declaredKinds.map(({ kind }) => kind);
   const rank = ({ kind }: Declaration): number => order.indexOf(kind);
-  return [...declarations].sort((a, b) => rank(a) - rank(b));
+  const ordered = new Set<Declaration>();
+  const begun = new Set<Declaration>();
+  const add = (one: Declaration): void => {
+    // Two that are made from each other are told so by the cluster.
+    if (begun.has(one)) return;
+    begun.add(one);
+    sourcesOf(one, declarations).forEach(add);
+    ordered.add(one);
+  };
+  [...declarations].sort((a, b) => rank(a) - rank(b)).forEach(add);
+  return [...ordered];
 }

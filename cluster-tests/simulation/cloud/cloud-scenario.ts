@@ -29,6 +29,7 @@ import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
+import { CloudStorage } from './cloud-storage.ts';
 import { CloudWorkload } from './cloud-workload.ts';
 import { FailoverCheck } from './failover-check.ts';
 import { FlowWatch } from './flow-watch.ts';
@@ -51,6 +52,7 @@ class CloudScenario implements Scenario {
   private readonly simulation: Simulation;
   private readonly hosts: CloudHosts;
   private readonly workload: CloudWorkload;
+  private readonly storage: CloudStorage;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
   private readonly rows: RowWatch;
@@ -61,6 +63,7 @@ class CloudScenario implements Scenario {
     this.simulation = simulation;
     this.hosts = new CloudHosts(simulation, chance.whole(1, 3), chance.pick([1_200, 2_400, 8_000]));
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
+    this.storage = new CloudStorage(simulation, this.workload);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
     this.flows = new FlowWatch(simulation, this.hosts.underlay);
@@ -72,6 +75,7 @@ class CloudScenario implements Scenario {
   start(): void {
     this.hosts.addNodes();
     this.workload.start(this.simulation.chance.split('pace').pick([2_000, 5_000, 10_000]));
+    this.storage.start();
     this.faults.begin();
     this.flows.begin();
     this.rows.begin();
@@ -79,6 +83,7 @@ class CloudScenario implements Scenario {
 
   stopAsking(): void {
     this.workload.stop();
+    this.storage.stop();
     this.faults.heal();
   }
 

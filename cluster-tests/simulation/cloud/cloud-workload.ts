@@ -233,8 +233,6 @@ export class CloudWorkload {
     const { random } = this;
     const graceMs = random.pick([0, 500, 5_000]);
     const vm = this.named(tenant, 'vm', vms, true);
-    const volume = (): string => this.named(tenant, 'volume', volumes, true);
-    const snapshot = (exists: boolean): string => this.named(tenant, 'snapshot', snapshots, exists);
     const requests: readonly (readonly [number, () => Request])[] = [
       [24, () => this.vm(this.named(tenant, 'vm', vms, false))],
       [13, () => ['vm.delete', vm, {}]],
@@ -244,11 +242,13 @@ export class CloudWorkload {
       [4, () => ['vm.pause', vm, {}]],
       [4, () => ['vm.resume', vm, {}]],
       [3, () => ['vm.reset', vm, {}]],
-      [9, () => this.volume(this.named(tenant, 'volume', volumes, false), snapshot(true))],
-      [4, () => ['volume.delete', volume(), {}]],
-      [8, () => ['snapshot.create', snapshot(false), { volume: volume() }]],
-      [6, () => ['volume.restore', volume(), { snapshot: snapshot(true) }]],
-      [2, () => ['snapshot.delete', snapshot(true), {}]],
+      [7, () => this.volume(this.named(tenant, 'volume', volumes, false))],
+      [4, () => ['volume.delete', this.named(tenant, 'volume', volumes, true), {}]],
+      [
+        4,
+        () => ['snapshot.create', this.named(tenant, 'snapshot', snapshots, false), { volume: random.pick(volumes) }],
+      ],
+      [2, () => ['snapshot.delete', this.named(tenant, 'snapshot', snapshots, true), {}]],
       [10, () => this.port(this.named(tenant, 'port', ports, false))],
       [8, () => ['port.delete', this.named(tenant, 'port', ports, true), {}]],
       [2, () => ['port.unbind', this.named(tenant, 'port', ports, true), {}]],
@@ -339,11 +339,10 @@ export class CloudWorkload {
     return ['external-address.create', name, { network: 'public', target }];
   }
 
-  private volume(name: string, snapshot: string): Request {
-    const { random } = this;
-    const kind = random.happens(0.4) ? 'shared' : 'local';
-    const from = random.pick([{ snapshot }, { image: 'base' }, {}]);
-    return ['volume.create', name, { class: kind, sizeMib: 8, ...from }];
+  private volume(name: string): Request {
+    const image = this.random.happens(0.5) ? 'base' : null;
+    const kind = this.random.happens(0.4) ? 'shared' : 'local';
+    return ['volume.create', name, { class: kind, sizeMib: 8, image }];
   }
 
   private port(name: string): Request {
