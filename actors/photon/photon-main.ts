@@ -8,6 +8,7 @@ import { explain } from './cli/cli-session.ts';
 import { say, warn } from './cli/terminal-text.ts';
 import { initCluster, type NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
+import { addNixAgent } from './nix-agent-commands.ts';
 import { addUpgrade } from './upgrade-commands.ts';
 import { addUpkeep } from './upkeep-commands.ts';
 
@@ -100,6 +101,7 @@ program.commandsGroup('Nodes and releases:');
 addInit(program);
 addRoles(program);
 addUpgrade(program);
+addNixAgent(program);
 addUpkeep(program, request, collect);
 try {
   await program.parseAsync();

@@ -65,6 +65,18 @@ export class NixPlace {
     };
   }
 
+  /** What a program that uses this Nix has in its environment. */
+  get environment(): NodeJS.ProcessEnv {
+    return this.#env;
+  }
+
+  /** Forgets everything that is in the store, as on a host that has nothing yet. */
+  empty(): void {
+    spawnSync('chmod', ['-R', 'u+w', join(this.folder, 'store')], { stdio: 'ignore' });
+    for (const name of ['store', 'state', 'home/.cache'])
+      rmSync(join(this.folder, name), { recursive: true, force: true });
+  }
+
   run(program: string, argv: readonly string[]): NixAnswer {
     const options = { cwd: checkout, env: this.#env, encoding: 'utf8', maxBuffer: 64 << 20 } as const;
     const { status, stdout, stderr, error } = spawnSync(program, argv, options);

@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
+import { rolloutSettings } from '@photoncloud/actors/photon/nix-agent/rollout-files';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NixPlace, whyNoBuilds, whyNoNix } from './nix-place.ts';
@@ -73,6 +74,7 @@ function declare(): void {
       controller = hostOf (own "controller");
       worker = hostOf (own "worker");
       other = hostOf { worker.enable = true; environmentFile = "/etc/photoncloud/environment"; };
+      nixAgent = hostOf { nixAgent = { enable = true; trustedPublicKeys = [ "ci-1:AAAA" ]; }; };
       deployer = hostOf { deployer.enable = true; tenants.acme.volumes.v.sizeMib = 1; };
     }`) as Readonly<Record<string, HostState>>;
   const of = (name: string): HostState => hosts[name] ?? none;
@@ -129,6 +131,13 @@ function declare(): void {
     assert.not.match(unit('worker'), isolating);
   });
 
+  test('the agent that rolls out systems is not ended by a switch, and is told what it may take', () => {
+    assert.is(of('nixAgent').restarts['photoncloud-nix-agent'], false);
+    const command =
+      /^ExecStart=\S+\/photon nix-agent run --dir \/var\/lib\/photoncloud\/nix-agent --settings \S+\.json$/m;
+    assert.match(unit('nixAgent', 'nix-agent'), command);
+  });
+
   test('the deployer gets its token as a credential, has a deadline, and is tried again', () => {
     const text = unit('deployer');
     assert.match(text, /^LoadCredential=client\.json:\/etc\/photoncloud\/operator\.json$/m);
@@ -150,6 +159,7 @@ function declare(): void {
             directory = "\${builtins.storeDir}/x";
             environmentFile = "\${builtins.storeDir}/z";
             deployer = { enable = true; clientFile = "\${builtins.storeDir}/y"; };
+            nixAgent.enable = true;
             tenants.acme.ports.probe.network = "front";
           };
         } ];
@@ -161,6 +171,7 @@ function declare(): void {
     assert.match(stderr, /- services\.photoncloud\.directory: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.environmentFile: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
+    assert.match(stderr, /- services\.photoncloud\.nixAgent\.trustedPublicKeys: the agent takes what these keys/);
     assert.match(stderr, /- services\.photoncloud\.tenants\.acme\.ports\.probe\.network: there is no network front/);
   });
 
@@ -188,19 +199,32 @@ const reason = whyNoNix();
 if (reason === undefined) declare();
 else test.skip(`NOT RUN, lane 1 (units of hosts): ${reason}`);
 
+/** A file that the modules make of a declaration, as it is built. */
+function built(declaration: string, file: string): unknown {
+  const expression = `((import ./nix/testing/nixpkgs-lib.nix).nixosSystem {
+    modules = [ ./nix/modules { services.photoncloud = ${declaration}; } ];
+  }).config.services.photoncloud.${file}`;
+  const { code, stdout, stderr } = nix.run('nix-build', ['--no-out-link', '-E', expression]);
+  assert.is(code, 0, stderr);
+  return JSON.parse(readFileSync(stdout.trim(), 'utf8'));
+}
+
 if (whyNoBuilds() === undefined) {
   test('the state file that is built is the list of documents that photon apply takes', () => {
-    const expression = `((import ./nix/testing/nixpkgs-lib.nix).nixosSystem {
-      modules = [ ./nix/modules { services.photoncloud.tenants.acme.volumes.v.sizeMib = 1; } ];
-    }).config.services.photoncloud.deployer.stateFile`;
-    const { code, stdout, stderr } = nix.run('nix-build', ['--no-out-link', '-E', expression]);
-    assert.is(code, 0, stderr);
-    const documents = JSON.parse(readFileSync(stdout.trim(), 'utf8')) as unknown[];
+    const documents = built('{ tenants.acme.volumes.v.sizeMib = 1; }', 'deployer.stateFile') as unknown[];
     assert.equal(
       documents.map((one) => documentSchema.parse(one).kind),
       ['tenant', 'volume'],
     );
   });
-} else test.skip(`NOT RUN, lane 2 (the state file as it is built): ${whyNoBuilds()}`);
+  test('the settings of nix-agent are those that it takes, with its own defaults', () => {
+    const settings = built(
+      '{ nixAgent = { enable = true; trustedPublicKeys = [ "ci-1:AAAA" ]; }; }',
+      'nixAgent.settingsFile',
+    );
+    const { profile: _, current: __, ...told } = rolloutSettings.parse({ trustedPublicKeys: ['ci-1:AAAA'] });
+    assert.equal(settings, told);
+  });
+} else test.skip(`NOT RUN, lane 2 (the files of units as they are built): ${whyNoBuilds()}`);
 
 test.run();

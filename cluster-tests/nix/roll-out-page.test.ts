@@ -76,6 +76,10 @@ test('the commands of photon that it names exist', () => {
     assert.match(all, new RegExp(`^ +${command}\\b`, 'm'), command);
     if (command === 'node') assert.match(ofNode, new RegExp(`^ +${sub}\\b`, 'm'), sub);
   }
+  const ofAgent = helpOf('nix-agent');
+  const asked = commands.flatMap((line) => / photon nix-agent (\w+)/.exec(line)?.[1] ?? []);
+  assert.equal(asked, ['request', 'confirm', 'status']);
+  for (const verb of asked) assert.match(ofAgent, new RegExp(`^ +${verb}\\b`, 'm'), verb);
 });
 
 test.run();

@@ -6,6 +6,7 @@
     ./controller.nix
     ./deployer.nix
     ./host.nix
+    ./nix-agent.nix
     ./store.nix
     ./tenants.nix
     ./worker.nix

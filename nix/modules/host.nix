@@ -4,7 +4,7 @@
 let
   inherit (lib) mkDefault mkIf mkOption types;
   cfg = config.services.photoncloud;
-  enabled = lib.filter (role: cfg.${role}.enable) [ "store" "controller" "worker" "deployer" ];
+  enabled = lib.filter (role: cfg.${role}.enable) [ "store" "controller" "worker" "deployer" "nixAgent" ];
   isUnprivileged = cfg.store.enable || cfg.controller.enable;
   node = cfg.cluster.nodes.${cfg.node} or { roles = [ ]; };
   programs = map (role: cfg.cluster.roles.${role}.program or null) node.roles;

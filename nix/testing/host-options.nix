@@ -34,6 +34,7 @@ in
     networking.firewall.allowedUDPPorts = list types.port;
     boot.kernelModules = list types.str;
     boot.loader = set;
+    nix.package = mkOption { type = types.package; };
     fileSystems = set;
     environment.systemPackages = list types.package;
     environment.etc = set;
@@ -50,6 +51,7 @@ in
           wantedBy = list types.str;
           wants = list types.str;
           after = list types.str;
+          path = list types.package;
           unitConfig = set;
           serviceConfig = set;
           startLimitIntervalSec = mkOption { type = types.nullOr types.int; default = null; };

@@ -8,7 +8,7 @@ lib // {
     let
       pkgs = import ./packages.nix;
       evaluated = lib.evalModules {
-        modules = [ ./host-options.nix ] ++ modules;
+        modules = [ ./host-options.nix { nix.package = pkgs.nix; } ] ++ modules;
         specialArgs = { inherit pkgs; } // specialArgs;
       };
       inherit (evaluated) config options;
