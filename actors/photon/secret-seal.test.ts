@@ -70,6 +70,8 @@ const specOf = (userData: string | null): VmSpec => ({
   running: false,
   host: null,
   placement: { antiAffinity: null },
+  hostFailurePolicy: 'none',
+  hostFailureSeconds: 20,
   nics: [{ ...nic, name: 'eth0', portSecurity: true }],
   disks: [],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },

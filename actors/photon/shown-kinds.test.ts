@@ -111,6 +111,8 @@ test('states that need attention, and states that wait to try again, are told fr
     'snapshot-copy backoff',
     'snapshot-copy removeBackoff',
     'vm backoff',
+    'vm lost.backoff',
+    'vm lost.waiting',
     'vm unplaced',
     'volume fillBackoff',
     'volume restoring.backoff',

@@ -1,5 +1,6 @@
 /** The kind `port`: an address and a MAC in a network, and where they are bound. */
 import type { PortContext } from '@photoncloud/machines/port/port-context';
+import { shownAbandoned } from '@photoncloud/machines/port/port-loss';
 import { shownStandby } from '@photoncloud/machines/port/port-standby';
 import { portMachine } from '@photoncloud/machines/port/port-machine';
 import { portKind, portSpec } from '@photoncloud/machines/port/port-protocol';
@@ -12,11 +13,14 @@ export const portDefinition = defineActor(portKind, {
     1: ({ state, context }) => {
       const { spec, ...rest } = context as PortContext;
       const whole = spec === null ? null : portSpec.parse(spec);
-      return { state, context: { ...rest, spec: whole, followers: [], proposed: null, located: [], standby: null } };
+      return {
+        state,
+        context: { ...rest, spec: whole, followers: [], proposed: null, located: [], standby: null, abandoned: [] },
+      };
     },
   },
   machine: portMachine,
-  status: ({ holder, grant, host, runEpoch, proof, standby, tries }: PortContext) => ({
+  status: ({ holder, grant, host, runEpoch, proof, standby, abandoned, tries }: PortContext) => ({
     holder,
     address: grant?.address ?? null,
     mac: grant?.mac ?? null,
@@ -25,9 +29,10 @@ export const portDefinition = defineActor(portKind, {
     runEpoch,
     proof,
     standby: shownStandby(standby),
+    abandoned: shownAbandoned(abandoned),
     tries,
   }),
-  operatorOnly: ['host', 'proof', 'standby'],
+  operatorOnly: ['host', 'proof', 'standby', 'abandoned'],
   ignored: [
     'segment.provided',
     'segment.refused',
@@ -45,5 +50,6 @@ export const portDefinition = defineActor(portKind, {
     'host.missing',
     'port.bind',
     'port.rest',
+    'port.abandon',
   ],
 });

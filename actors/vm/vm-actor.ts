@@ -1,6 +1,8 @@
 /** The kind `vm`: its declaration, its placement, and its restart policy. */
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { VmContext } from '@photoncloud/machines/vm/vm-context';
+import { noLoss } from '@photoncloud/machines/vm/vm-loss-context';
+import { shownLoss } from '@photoncloud/machines/vm/vm-loss';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
 import { canMigrate } from '@photoncloud/machines/vm/vm-migration';
 import { vmKind, type VmSpec } from '@photoncloud/machines/vm/vm-protocol';
@@ -39,6 +41,9 @@ function statusOf(context: VmContext) {
     canMigrate: canMigrate(context),
     migration: context.migration,
     ...shownMigration(context.lastMigration),
+    loss: context.loss,
+    lastLoss: shownLoss(context),
+    lastLossHost: context.lastLoss?.host ?? null,
     awaited: [...awaited, ...(proposed?.awaited ?? [])],
   };
 }
@@ -55,10 +60,12 @@ function toVersion2({ state, context }: Stored): Stored {
       nics: spec.nics.map((nic) => ({ ...plain, ...nic })),
       seed: { userData: null, sshKeys: [], network: true },
       placement: { antiAffinity: null },
+      hostFailurePolicy: 'none',
+      hostFailureSeconds: 20,
     };
   const proposed = of.proposed && { ...of.proposed, spec: seeded(of.proposed.spec) };
   const known = { spec: seeded(of.spec), runSpec: seeded(of.runSpec), proposed };
-  return { state, context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null } };
+  return { state, context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null, ...noLoss } };
 }
 
 export const vmDefinition = defineActor(vmKind, {
@@ -70,7 +77,7 @@ export const vmDefinition = defineActor(vmKind, {
     const { tenant, name } = partsOfId(id);
     return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
   },
-  operatorOnly: ['host', 'proof', 'wiring', 'migration', 'lastMigrationHosts'],
+  operatorOnly: ['host', 'proof', 'wiring', 'migration', 'lastMigrationHosts', 'loss', 'lastLossHost'],
   ignored: [
     'port.ready',
     'port.refused',
@@ -91,6 +98,8 @@ export const vmDefinition = defineActor(vmKind, {
     'migration.begun',
     'migration.busy',
     'migration.ended',
+    'loss.granted',
+    'loss.refused',
     'placed',
     'place.changed',
     'quota.granted',

@@ -70,6 +70,37 @@ test('more than a third of the hosts is more than lost hosts; those that were fe
   assert.match(presence(hostsOf(3, [1, 2])).message ?? '', /more than a third: .* nothing is moved by itself/);
 });
 
+const ask = {
+  type: 'loss.ask',
+  host: 'w1',
+  request: { vm: 'vm/t/a', cpus: 1, memoryMib: 64, host: null, volumes: [], lastRun: null, antiAffinity: null },
+  storage: ['w3'],
+};
+const answered = (hosts: ClusterContext['hosts'], more: object = {}, state = 'open'): string => {
+  const { asked } = decided(clusterMachine, held(hosts), {
+    in: state,
+    on: { ...ask, ...more },
+    from: 'vm/t/a',
+    rows,
+    to: '',
+  });
+  const { event } = asked[0]?.params as { event: { type: string; silent?: string[]; error?: { code: string } } };
+  return `${event.type} ${event.silent?.join() ?? event.error?.code}`;
+};
+
+test('a VM may give up its run on a silent host, unless too many are, its bytes are away, or no other has room', () => {
+  assert.is(answered(hostsOf(6, [1])), 'loss.granted w1');
+  assert.is(answered(hostsOf(6, [1, 5])), 'loss.granted w1,w5');
+  assert.is(answered(hostsOf(6, [1, 4, 5])), 'loss.refused many_hosts_silent');
+  assert.is(answered(hostsOf(2, [1])), 'loss.refused many_hosts_silent');
+  assert.is(answered(hostsOf(6, [])), 'loss.refused host_present');
+  assert.is(answered(hostsOf(6, [1, 3])), 'loss.refused storage_silent');
+  assert.is(answered(hostsOf(6, [1]), { storage: ['w1'] }), 'loss.refused storage_silent');
+  assert.is(answered(hostsOf(6, [1]), { request: { ...ask.request, memoryMib: 1 << 20 } }), 'loss.refused no_host');
+  assert.is(answered(hostsOf(6, [1], { fenced: true })), 'loss.granted w1', 'an operator knows');
+  assert.is(answered(hostsOf(6, [1]), {}, 'recovering.waiting'), 'loss.refused recovering');
+});
+
 test('the condition of the cluster follows the hosts', () => {
   const { context } = told(hostsOf(3, []), register(1, true));
   assert.is(context.conditions.find(({ type }) => type === 'HostsPresent')?.reason, 'SomeSilent');

@@ -1,13 +1,17 @@
 /**
  * Hosts that are silent: the VMs there are told when a host is lost, and when it is back, and a condition of the
- * cluster says how many hosts are silent. Pure functions of context and event, computed before the context changes.
+ * cluster says how many hosts are silent. A VM asks here before it gives up its run on such a host. Pure functions of
+ * context and event, computed before the context changes. Upholds: no VM gives up its run while so many hosts are
+ * silent that the network may be at fault.
  */
 import { assertEvent } from 'xstate';
 import { withCondition, type ConditionParams } from '../values/conditions.ts';
+import type { Failure } from '../values/failures.ts';
 import { entryOf, partsOfId } from '../values/identifiers.ts';
 import { rows, send, type Asked, type Seen } from '../values/telling.ts';
 import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
-import { vmHostFound, vmHostLost, type ClusterEvent } from './cluster-protocol.ts';
+import { placeVm } from './cluster-placement.ts';
+import { lossGranted, lossRefused, vmHostFound, vmHostLost, type ClusterEvent } from './cluster-protocol.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -73,4 +77,36 @@ export function tellFound({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'host.register');
   const { host } = event;
   return isFound(context, event) ? vmsOn(event, host).map((vm) => send(vm, vmHostFound({ host }))) : [];
+}
+
+const passing = (code: string, message: string): Failure => ({ code, message, retryable: true });
+
+/** Why the VM is to keep its run; undefined when it may give it up. */
+function whyKept({ hosts }: ClusterContext, event: ClusterEvent & { readonly type: 'loss.ask' }): Failure | undefined {
+  const { host, request, storage } = event;
+  const record = entryOf(hosts, host);
+  if (record?.fenced === true) return undefined;
+  if (record?.silent !== true) return passing('host_present', `${request.vm} keeps its run: its host is back`);
+  if (isBroken(hosts)) {
+    const message = 'more than a third of all hosts are silent, so the network may be at fault: nothing is moved';
+    return passing('many_hosts_silent', message);
+  }
+  const isAway = (name: string): boolean => entryOf(hosts, name)?.silent !== false;
+  if (storage.some(isAway))
+    return passing(
+      'storage_silent',
+      `the host of a volume of ${request.vm} is silent, too: no other host could use it`,
+    );
+  const placing = placeVm(hosts, request, undefined, {});
+  return 'error' in placing ? placing.error : undefined;
+}
+
+export function tellLoss({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'loss.ask');
+  const { host, meta } = event;
+  const to = meta.from ?? '';
+  const error = whyKept(context, event);
+  if (error !== undefined) return [send(to, lossRefused({ host, error }))];
+  const silent = Object.values(context.hosts).filter((record) => record.silent || record.facts.name === host);
+  return [send(to, lossGranted({ host, silent: silent.map(({ facts }) => facts.name).toSorted() }))];
 }

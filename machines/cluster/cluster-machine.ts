@@ -12,7 +12,7 @@ import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord 
 import * as messages from './cluster-messages.ts';
 import { counted, reservationOf } from './cluster-placement.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
-import { noteLost, tellFound, tellLost, withPresence } from './cluster-loss.ts';
+import { noteLost, tellFound, tellLoss, tellLost, withPresence } from './cluster-loss.ts';
 import * as recovery from './cluster-recovery.ts';
 import * as room from './cluster-room.ts';
 import { wakeWaiting } from './cluster-waiting.ts';
@@ -132,6 +132,7 @@ export const clusterMachine = setup({
     tellLost: tell(tellLost),
     noteLost: assign(noteLost),
     tellFound: tell(tellFound),
+    tellLoss: tell(tellLoss),
     tellOccupants: tell(messages.tellOccupants),
     tellVni: tell(messages.tellVni),
     passVni: assign(nextVni),
@@ -153,6 +154,7 @@ export const clusterMachine = setup({
     tellReleased: tell(recovery.tellReleased),
     refusePlacing: tell(recovery.refusePlacing),
     refuseImport: tell(recovery.refuseImport),
+    refuseLoss: tell(recovery.refuseLoss),
     refuseStrange: tell(recovery.refuseStrange),
     forgetRun: tell(recovery.forgetRun),
     clear: tell(recovery.clear),
@@ -211,6 +213,7 @@ export const clusterMachine = setup({
           { actions: ['forgetRun', 'tellPlacing', 'reserve', 'wakeWaiting'] },
         ],
         'import.place': [{ ...newEra, actions: ['beginRecovery', 'refuseImport'] }, { actions: 'tellImport' }],
+        'loss.ask': [{ ...newEra, actions: ['beginRecovery', 'refuseLoss'] }, { actions: 'tellLoss' }],
         'inventory.report': [
           { ...newEra, guard: 'isFirst', actions: ['beginRecovery', 'takeInventory'] },
           newEra,
@@ -229,6 +232,7 @@ export const clusterMachine = setup({
         'cluster.open': [{ ...newEra, reenter: true }, {}],
         place: { actions: 'refusePlacing' },
         'import.place': { actions: 'refuseImport' },
+        'loss.ask': { actions: 'refuseLoss' },
         'inventory.report': { guard: 'isPresent', actions: 'takeInventory' },
         'cluster.release-barrier': { target: 'open', actions: ['endRecovery', 'tellReleased', 'wakeWaiting'] },
         // Requesters repeat these.

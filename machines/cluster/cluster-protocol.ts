@@ -118,6 +118,26 @@ export const hostLost = message('host.lost', 'A host has been silent for longer 
 export const vmHostLost = message('vm.host-lost', 'The host of the VM is silent: what runs there is unknown.', {
   host: z.string(),
 });
+export const lossAsk = message(
+  'loss.ask',
+  'A VM wants to give up its run on a host that is silent, and to start on another one.',
+  {
+    /** The request for the other host, which is not placed yet. */
+    request: place.schema,
+    host: z.string(),
+    /** Names of the hosts that have the bytes of its volumes. */
+    storage: z.array(z.string()),
+  },
+);
+export const lossGranted = message('loss.granted', 'The VM may give up its run there.', {
+  host: z.string(),
+  /** Names of all hosts that are silent: nobody waits for them. */
+  silent: z.array(z.string()),
+});
+export const lossRefused = message('loss.refused', 'The VM keeps its run, and asks again.', {
+  host: z.string(),
+  error: failureSchema,
+});
 export const vmHostFound = message('vm.host-found', 'The host of the VM is back.', { host: z.string() });
 
 export const occupantsAsk = message('occupants.ask', 'A drain wants to know which VMs are on its host.', {
@@ -197,6 +217,7 @@ export const clusterKind = defineKind({
     hostRegister,
     hostResolve,
     hostLost,
+    lossAsk,
     inventoryReport,
     vniAllocate,
     vniRelease,
@@ -223,6 +244,8 @@ export const clusterKind = defineKind({
     occupants,
     vmHostLost,
     vmHostFound,
+    lossGranted,
+    lossRefused,
     roomGranted,
     roomRefused,
     placeChanged,

@@ -17,7 +17,7 @@ import {
   type FoundPorts,
   type Recovery,
 } from './cluster-context.ts';
-import { eraCleared, importRefused, inventoryReceived, type ClusterEvent } from './cluster-protocol.ts';
+import { eraCleared, importRefused, inventoryReceived, lossRefused, type ClusterEvent } from './cluster-protocol.ts';
 import { refuseAndWait } from './cluster-waiting.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
@@ -96,6 +96,12 @@ const recovering = (what: string) => ({
 export function refusePlacing({ event }: At): readonly Asked[] {
   assertEvent(event, 'place');
   return refuseAndWait(event, recovering(`${event.vm} is placed`));
+}
+
+export function refuseLoss({ event }: At): readonly Asked[] {
+  assertEvent(event, 'loss.ask');
+  const { host, request, meta } = event;
+  return [send(meta.from ?? '', lossRefused({ host, error: recovering(`${request.vm} is moved`) }))];
 }
 
 export function refuseImport({ event }: At): readonly Asked[] {

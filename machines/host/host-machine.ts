@@ -11,7 +11,7 @@ import { agentId, clusterId, idOf, partsOfId, systemTenant } from '../values/ide
 import { effectActions } from '../values/kind.ts';
 import { requests } from '../values/requests.ts';
 import { reject, reply, send, tell, type Asked, type Seen } from '../values/telling.ts';
-import { hostAdmitted, hostKind, hostStands, type HostEvent, type HostStanding } from './host-protocol.ts';
+import { hostAdmitted, hostKind, hostStands, lossDelayMs, type HostEvent, type HostStanding } from './host-protocol.ts';
 import type { HostReport } from './host-report.ts';
 
 /** The fencing record: an operator's confirmation that the host is powered off. */
@@ -208,8 +208,7 @@ export const hostMachine = setup({
   },
   delays: {
     registerDeadline: 5_000,
-    /** A worker that is started again is back before. */
-    lossDelay: 5_000,
+    lossDelay: lossDelayMs,
     refusedPause: 30_000,
     fenceDeadline: 30_000,
     backoff: ({ context }) => backoffMs(context.tries),

@@ -19,6 +19,9 @@ export const hostAdmitted = message('host.admitted', 'The host is part of the cl
   index: z.int(),
   boot: z.string(),
 });
+/** A host is lost when it has been silent for so long: a worker that is started again is back before. */
+export const lossDelayMs = 5_000;
+
 export const hostSilent = message('host.silent', 'From membership: the beat of the host has stopped.', {});
 export const hostBack = message('host.back', 'From membership: the host beats again.', {});
 

@@ -49,6 +49,8 @@ export interface MigrationContext {
   readonly resumedAt: number | null;
   /** How many connections of the guest its new host knows. */
   readonly keptFlows: number;
+  /** Names of hosts on which the VM has given up its run. */
+  readonly lost: readonly string[];
   /** Why it does not go on. */
   readonly failure: Failure | null;
   readonly result: MigrationSummary['result'] | null;
@@ -76,6 +78,7 @@ export const newMigration = (id: string): MigrationContext => ({
   sent: null,
   resumedAt: null,
   keptFlows: 0,
+  lost: [],
   failure: null,
   result: null,
 });
@@ -144,6 +147,28 @@ export function noteHost({ context, event }: At): Change {
   assertEvent(event, 'placed');
   return { host: event.host, ask: { ...askOf(context), run: { ...askOf(context).run, era: event.era } } };
 }
+
+export const isTargetLost = ({ context: { lost, host } }: Pick<At, 'context'>): boolean =>
+  host !== null && lost.includes(host.name);
+
+/** Of the runs on both hosts, those that may still answer. */
+export const awaitSource = ({ context }: Pick<At, 'context'>): Change => ({
+  awaited: context.lost.includes(askOf(context).from.name) ? [] : [sourceOf(context)],
+});
+export const awaitTarget = (seen: Pick<At, 'context'>): Change => ({
+  awaited: isTargetLost(seen) ? [] : [targetOf(seen.context)],
+});
+
+/** The VM has given up its run on this host: nobody there is awaited. */
+export function noteLost({ context, event }: At): Change {
+  assertEvent(event, 'migration.abandon');
+  const lost = [...new Set([...context.lost, event.host])];
+  return { lost, awaited: context.awaited.filter((id) => !lost.includes(partsOfId(id).host ?? '')) };
+}
+
+export const noteAbandoned = ({ context }: At): Change => ({
+  failure: context.failure ?? lasting('migration_host_lost', `the host of ${vmOf(context)} is silent: it is given up`),
+});
 
 export const awaitParts = ({ context }: At): Change => ({
   awaited: [...portsOf(context), ...volumesOf(context), ...imagesOf(context)],

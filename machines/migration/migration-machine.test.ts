@@ -73,6 +73,32 @@ const told = 'migration.ended > vm';
 const undo = ['port.stand-down > port', 'volume.drop-standby > volume', 'volume.drop-standby > volume'];
 const one = { awaited: [source] };
 
+const stopped = 'incarnation.stop > incarnation';
+const gone = (host: string) => ({ type: 'migration.abandon', host });
+
+const lost: readonly Row[] = [
+  row('reserving', gone('w1'), 'unbegun', ['place.release > cluster', told], { host: null }),
+  row('preparing.asking', gone('w1'), 'ending.asking', [told, stopped], { awaited: [port] }),
+  row('sending.asking', gone('w1'), 'ending.asking', [told, stopped]),
+  row('committing', gone('w1'), 'ending.asking', [told, stopped]),
+  row('undoing.asking', gone('w1'), 'ending.asking', [told, stopped], one),
+  row('undoing.asking', gone('w2'), 'undoing.asking', [], one),
+  row('undoing.asking', { type: 'incarnation.unsent', incarnationUid: 'RUN1' }, 'removing.asking', [told, ...undo], {
+    ...one,
+    lost: ['w2'],
+    from: source,
+  }),
+  row('switching.asking', gone('w2'), 'stopping.asking', [told, 'place.release > cluster', stopped], {
+    awaited: [target, port],
+  }),
+  row('cutting.asking', gone('w2'), 'cutting.asking', [], { awaited: [shared] }),
+  row('stopping.asking', gone('w1'), 'lingering', [], one),
+];
+
+test('on a host on which the VM has given up its run nobody is awaited', () => {
+  assert.equal(wrong(lost), []);
+});
+
 const progress = {
   type: 'incarnation.progress',
   incarnationUid: 'RUN1',

@@ -18,11 +18,13 @@ const isOfSource = (seen: At): boolean => isFrom(seen, contexts.sourceOf(seen.co
 
 /** What the actions of a step that was given up have in common. */
 const undone = { target: '#migration.undoing', actions: 'noteFailure' } as const;
+const abandoned = { target: '#migration.undoing', actions: ['noteLost', 'noteAbandoned'] } as const;
 const cancelled = { target: '#migration.undoing', actions: ['noteCancelled', 'answerCancel'] } as const;
 /** Before the VM has decided. */
 const revocable = {
   'migration.cancel': cancelled,
   'migration.recall': cancelled,
+  'migration.abandon': abandoned,
   'migration.start': { actions: 'tellBegun' },
 } as const;
 /** Afterwards, or when it is being undone anyway. */
@@ -46,12 +48,14 @@ export const migrationMachine = setup({
     take: assign(contexts.take),
     noteHost: assign(contexts.noteHost),
     awaitParts: assign(contexts.awaitParts),
-    awaitSource: assign(({ context }) => ({ awaited: [contexts.sourceOf(context)] })),
-    awaitTarget: assign(({ context }) => ({ awaited: [contexts.targetOf(context)] })),
+    awaitSource: assign(contexts.awaitSource),
+    awaitTarget: assign(contexts.awaitTarget),
     awaitCut: assign(({ context }) => ({ awaited: contexts.handedOver(context) })),
     awaitSwitch: assign(({ context }) => ({
       awaited: [contexts.targetOf(context), ...contexts.portsOf(context)],
     })),
+    noteLost: assign(contexts.noteLost),
+    noteAbandoned: assign(contexts.noteAbandoned),
     awaitLeft: assign(({ context }) => ({ awaited: [...contexts.portsOf(context), ...contexts.mirrored(context)] })),
     awaitUndone: assign(({ context }) => ({
       awaited: [...contexts.portsOf(context), ...contexts.volumesOf(context)],
@@ -99,6 +103,7 @@ export const migrationMachine = setup({
     isListening: ({ context }) =>
       context.door !== null && contexts.portsOf(context).every((port) => context.standing.includes(port)),
     isComplete: ({ context }) => context.sent !== null && context.arrived,
+    isTargetLost: contexts.isTargetLost,
     isOfSource,
     isOfTarget: (seen) => isFrom(seen, contexts.targetOf(seen.context)),
     /** For the whole window no less was left to send, though the guest was not stopped yet. */
@@ -131,7 +136,7 @@ export const migrationMachine = setup({
   context: ({ input }) => contexts.newMigration(input.id),
   initial: 'born',
   // It does not wait for a host; what it was refused ends it.
-  on: { 'place.changed': {} },
+  on: { 'place.changed': {}, 'migration.abandon': { actions: 'noteLost' } },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -143,6 +148,7 @@ export const migrationMachine = setup({
       on: {
         'migration.cancel': { target: 'unbegun', actions: ['noteCancelled', 'answerCancel', 'noteRolledBack'] },
         'migration.recall': { target: 'unbegun', actions: ['noteCancelled', 'noteRolledBack'] },
+        'migration.abandon': { target: 'unbegun', actions: ['noteAbandoned', 'noteRolledBack'] },
         placed: { target: 'preparing', actions: ['noteHost', 'tellBegun'] },
         'place.refused': { target: 'unbegun', actions: ['noteFailure', 'noteRefused'] },
       },
@@ -232,6 +238,7 @@ export const migrationMachine = setup({
       on: {
         'migration.cancel': { actions: 'rejectCancel' },
         'migration.recall': {},
+        'migration.abandon': abandoned,
         'migration.start': { actions: 'tellBegun' },
         'migration.committed': { target: 'cutting' },
         'migration.refused': undone,
@@ -256,7 +263,11 @@ export const migrationMachine = setup({
       description: 'The guest goes on on its new host, and its addresses lead there.',
       initial: 'asking',
       entry: 'awaitSwitch',
-      always: { guard: 'nothingAwaited', target: 'stopping', actions: ['noteMoved', 'tellEnded', 'transferPlace'] },
+      always: [
+        // The VM has no place there any more.
+        { guard: 'isTargetLost', target: 'stopping', actions: ['noteMoved', 'tellEnded', 'releasePlace'] },
+        { guard: 'nothingAwaited', target: 'stopping', actions: ['noteMoved', 'tellEnded', 'transferPlace'] },
+      ],
       on: {
         ...decided,
         ...busy,

@@ -59,6 +59,12 @@ export const migrationRefused = message('migration.refused', 'The VM keeps its p
 });
 export const migrationRecall = message('migration.recall', 'The VM wants its present run back, or no run at all.', {});
 
+export const migrationAbandon = message(
+  'migration.abandon',
+  'The VM gives up its run on a host that is silent: nobody waits for what is there any more.',
+  { host: z.string() },
+);
+
 export const migrationSummarySchema = z.object({
   result: z.enum(['moved', 'rolled-back', 'refused']),
   from: z.string(),
@@ -97,6 +103,7 @@ export const migrationKind = defineKind({
     migrationCommitted,
     migrationRefused,
     migrationRecall,
+    migrationAbandon,
     placed,
     placeRefused,
     placeChanged,

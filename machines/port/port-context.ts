@@ -10,6 +10,7 @@ import type { Seen } from '../values/telling.ts';
 import type { AddressPair, HostFacts, NetworkSpec, TapProof, TapSpec } from '../values/wiring.ts';
 import { addressesResting } from '../network/network-protocol.ts';
 import { defaultGroupName } from '../security-group/security-group-protocol.ts';
+import type { Abandoned } from './port-loss.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
 import type { Standby } from './port-standby.ts';
 
@@ -49,6 +50,8 @@ export interface PortContext extends DeclaredContext<PortSpec> {
   readonly proof: TapProof | null;
   /** The second binding, on another host; null when there is none. */
   readonly standby: Standby | null;
+  /** Hosts on which its VM has given up its run, and which may still have a binding of it. */
+  readonly abandoned: readonly Abandoned[];
   /** A change that the network is asked for; null when there is none. */
   readonly proposed: Proposal | null;
   /** Addresses of pairs whose place the VPC was told. */

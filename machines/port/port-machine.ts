@@ -11,6 +11,8 @@ import { disownReference } from '../values/references.ts';
 import { requests } from '../values/requests.ts';
 import { act, tell } from '../values/telling.ts';
 import * as contexts from './port-context.ts';
+import * as losses from './port-loss.ts';
+import { endingStates } from './port-ending.ts';
 import type { PortContext } from './port-context.ts';
 import * as messages from './port-messages.ts';
 import { portKind, type PortEvent, type PortSpec } from './port-protocol.ts';
@@ -18,13 +20,11 @@ import { secondActions, secondGuards } from './port-migration.ts';
 import {
   atRest,
   bound,
-  busy,
   declaring,
   foreign,
   granted,
   inUse,
   late,
-  living,
   moved,
   moving,
   ofNobody,
@@ -49,6 +49,10 @@ export const portMachine = setup({
     ...requests,
     ...kit.actions,
     ...secondActions,
+    ...losses.lossActions,
+    noteAbsent: assign(losses.noteAbsent),
+    noteFenced: assign(losses.noteFenced),
+    noteUnfenced: assign(losses.noteUnfenced),
     takeHolder: assign(contexts.takeHolder),
     takeHost: assign(contexts.takeHost),
     takeGrant: assign(contexts.takeGrant),
@@ -110,6 +114,7 @@ export const portMachine = setup({
   guards: {
     ...kit.guards,
     ...secondGuards,
+    ...losses.lossGuards,
     hasAnother: contexts.hasAnother,
     mayPass: contexts.mayPass,
     isLost: contexts.isLost,
@@ -147,6 +152,7 @@ export const portMachine = setup({
     segmentDeadline: 30_000,
     tapDeadline: 30_000,
     unbindDeadline: 30_000,
+    fenceDeadline: 10_000,
     backoff: ({ context }) => backoffMs(context.tries),
   },
 }).createMachine({
@@ -165,6 +171,7 @@ export const portMachine = setup({
     proposed: null,
     located: [],
     standby: null,
+    abandoned: [],
     followers: [],
   }),
   initial: 'born',
@@ -253,7 +260,8 @@ export const portMachine = setup({
         'port.bind': [foreign, { target: 'binding', actions: ['takeBind', 'joinGroups'] }],
         'port.rest': [foreign, { actions: 'tellUnbound' }],
         'port.unbind': { actions: 'answerUnchanged' },
-        'port.release': [foreign, withdrawn],
+        'port.abandon': [foreign, { actions: 'tellUnbound' }],
+        'port.release': [foreign, { guard: 'hasAbandoned', target: 'parting', actions: 'noteLeaving' }, withdrawn],
       },
     },
     binding: {
@@ -363,33 +371,7 @@ export const portMachine = setup({
         'port.bind': [foreign, stale, { guard: 'isHere', target: 'binding', actions: 'takeBind' }, moved],
       },
     },
-    unbinding: {
-      description: 'Routes to it are withdrawn, then its host removes the tap.',
-      entry: [ready('False', 'Unbinding'), 'dropStandby', 'takeOff'],
-      on: {
-        'port.create': [busy, ...living['port.create']],
-        'port.update': [busy, ...living['port.update']],
-        'port.apply': [busy, ...living['port.apply']],
-        'port.delete': [
-          { guard: 'isLeaving', actions: 'awaitAnswer' },
-          ...deletedBy('port', inUse, { actions: ['noteLeaving', 'awaitAnswer'] })['port.delete'],
-        ],
-        'port.claim': [{ guard: 'isLeaving', actions: 'refuseBusy' }, ...living['port.claim']],
-        'address.revised': living['address.revised'],
-        'address.unrevised': living['address.unrevised'],
-        'port.bind': [foreign, stale, { guard: 'isLeaving', actions: 'refuseLate' }, { actions: 'noteNext' }],
-        'port.rest': [foreign, { actions: 'forgetNext' }],
-        'port.unbind': [inUse, { actions: ['forgetNext', 'awaitUpdated'] }],
-        'port.release': [foreign, { actions: 'noteLeaving' }],
-        'binding.removed': [
-          { guard: 'isOffFirst', actions: 'awaitStandby' },
-          { guard: 'isOffLeaving', target: 'gone', actions: ['noteOff', 'releaseAddress'] },
-          { guard: 'isOffNext', target: 'binding', actions: ['noteOff', 'takeNext'] },
-          { guard: 'isCurrent', target: 'unbound', actions: ['noteOff', 'tellUnbound', 'answerAll'] },
-        ],
-      },
-      after: { unbindDeadline: { target: 'unbinding', reenter: true } },
-    },
+    ...endingStates,
     gone: {
       description: 'The port has ended, or was never created; its name is free and its address rests.',
       type: 'final',

@@ -313,10 +313,10 @@ const holderOf = ({ holder }: PortContext): string => holder ?? 'no VM; a client
 
 /** Refuses a request of a VM that does not hold the port. */
 export const refuseForeign = ({ context, event }: At): readonly Asked[] => {
-  assertEvent(event, ['port.bind', 'port.release', 'port.rest']);
+  assertEvent(event, ['port.bind', 'port.release', 'port.rest', 'port.abandon']);
   const { id } = context;
   if (event.type === 'port.release') return [send(event.holder, says.portGone({ port: id }))];
-  if (event.type === 'port.rest') return [send(event.holder, says.portUnbound({ port: id }))];
+  if (event.type !== 'port.bind') return [send(event.holder, says.portUnbound({ port: id }))];
   const error = { code: 'port_held', message: `${id} is held by ${holderOf(context)}`, retryable: false };
   return [send(event.holder, says.portFailed({ port: id, error }))];
 };

@@ -39,8 +39,19 @@ import {
 } from '../values/kind.ts';
 import { referenceAdd, referenceConfirm, referenceDrop, referenceMissing } from '../values/references.ts';
 import { hostFactsSchema, tapProofSchema } from '../values/wiring.ts';
-import { portLeft, portLocated, segmentDelayed, segmentNeed } from '../vpc/vpc-protocol.ts';
-import { segmentProvided, segmentRefused } from '../vpc/vpc-protocol.ts';
+import {
+  elementDelayed,
+  elementPut,
+  elementRealized,
+  elementRemove,
+  elementRemoved,
+  portLeft,
+  portLocated,
+  segmentDelayed,
+  segmentNeed,
+  segmentProvided,
+  segmentRefused,
+} from '../vpc/vpc-protocol.ts';
 
 export const macSchema = z.string().regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/, 'must be six lower case hex pairs');
 
@@ -141,6 +152,17 @@ export const portRest = message('port.rest', 'The VM is stopped: the port is unb
   holder: z.string(),
 });
 export const portUnbound = message('port.unbound', 'The port is on no host.', { port: z.string() });
+export const portAbandon = message(
+  'port.abandon',
+  'The host is silent and the VM gives up its run there: all other hosts are to drop what comes from there.',
+  {
+    holder: z.string(),
+    /** Name of the host. */
+    host: z.string(),
+    /** Names of all hosts that are silent, which are not waited for. */
+    absent: z.array(z.string()),
+  },
+);
 export const portRelease = message(
   'port.release',
   'The VM no longer needs the port: it is unbound, releases its address and ends.',
@@ -263,6 +285,7 @@ export const portKind = defineKind({
     portClaim,
     portBind,
     portRest,
+    portAbandon,
     portRelease,
     portStandBy,
     portTakeOver,
@@ -279,6 +302,9 @@ export const portKind = defineKind({
     segmentProvided,
     segmentRefused,
     segmentDelayed,
+    elementRealized,
+    elementDelayed,
+    elementRemoved,
     bindingTapped,
     bindingReady,
     bindingFailed,
@@ -313,6 +339,8 @@ export const portKind = defineKind({
     segmentNeed,
     portLocated,
     portLeft,
+    elementPut,
+    elementRemove,
     bindingEnsure,
     bindingRemove,
     referenceAdd,

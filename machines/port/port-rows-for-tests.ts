@@ -43,6 +43,7 @@ export const held: PortContext = {
   proposed: null,
   located: [],
   standby: null,
+  abandoned: [],
 };
 export const fresh = {
   ...newDeclared(id),

@@ -1,6 +1,7 @@
 /** Transitions that several states of a port share, by the names of the chart's guards and actions. */
 import { deletedBy, ready, whileDeclaring, whileLivingWith } from '../values/declared.ts';
 import * as contexts from './port-context.ts';
+import { givenUp } from './port-loss.ts';
 
 const claimedWith = <const Actions extends readonly string[], const Labels extends readonly string[]>(
   regroup: Actions,
@@ -87,6 +88,7 @@ export const bound = {
   'port.rest': [foreign, { target: '#port.unbinding' }],
   'port.unbind': [inUse, { target: '#port.unbinding', actions: 'awaitUpdated' }],
   'port.release': [foreign, { target: '#port.unbinding', actions: 'noteLeaving' }],
+  ...givenUp,
 } as const;
 /** A new run needs a new tap for QEMU. */
 export const rebound = [
@@ -137,7 +139,10 @@ export const ofStandby = {
   'segment.refused': heeded,
   'binding.ready': heeded,
   'binding.failed': heeded,
-  'binding.removed': heeded,
+  'binding.removed': [{ guard: 'isOfAbandoned', actions: 'liftFence' }, heeded],
+  'element.realized': { actions: 'noteFenced' },
+  'element.delayed': {},
+  'element.removed': {},
 } as const;
 
 export const granted = ['takeGrant', 'joinGroups', 'tellReady', 'tellFollowers', 'answerAll'] as const;

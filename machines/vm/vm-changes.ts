@@ -176,6 +176,7 @@ export function noteGone({ context, event }: At): Change {
 export const awaitVolumes = ({ context }: At): Change => ({
   awaited: volumeIds(context, runSpecIn(context)),
   located: [],
+  storage: {},
 });
 export const awaitPreparations = ({ context }: At): Change => {
   const spec = runSpecIn(context);
@@ -200,9 +201,10 @@ export function noteTapped({ context, event }: At): Change {
 
 export function noteAttached({ context, event }: At): Change {
   assertEvent(event, 'volume.attached');
-  const { volume, uid, serial, format, source = null } = event;
+  const { volume, uid, serial, format, host, source = null } = event;
   const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format, ...(source === null ? {} : { source }) };
-  return { disks: { ...context.disks, [volume]: disk }, awaited: without(context.awaited, volume) };
+  const storage = { ...context.storage, [volume]: host };
+  return { disks: { ...context.disks, [volume]: disk }, storage, awaited: without(context.awaited, volume) };
 }
 
 export function noteImage({ context, event }: At): Change {

@@ -9,6 +9,7 @@ import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { SpecChange, ValueOf } from '../values/kind.ts';
 import type { migrateLimits } from '../values/migration-limits.ts';
 import type { MigrationSummary } from '../migration/migration-protocol.ts';
+import { noLoss, type LossContext } from './vm-loss-context.ts';
 import type { PortFacts } from '../port/port-protocol.ts';
 import type { Seen } from '../values/telling.ts';
 import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof, TapProof } from '../values/wiring.ts';
@@ -43,7 +44,7 @@ export interface VmMigration {
   readonly drain?: string;
 }
 
-export interface VmContext extends DeclaredContext<VmSpec> {
+export interface VmContext extends DeclaredContext<VmSpec>, LossContext {
   /** Whether the VM should run, as the last create, update, start or stop requested. */
   readonly wanted: 'running' | 'stopped' | 'deleted';
   /** Its guest is to stand still, as a command demands until another one does not. */
@@ -106,6 +107,7 @@ export interface VmContext extends DeclaredContext<VmSpec> {
 
 export const newVm = (id: string): VmContext => ({
   ...newDeclared(id),
+  ...noLoss,
   wanted: 'stopped',
   paused: false,
   restarting: false,

@@ -42,6 +42,9 @@ import {
   unprepared,
 } from './vm-transitions.ts';
 
+/** Nothing runs. */
+const restless = [{ guard: 'leaves', target: 'releasing' }, loss.lostIdle] as const;
+
 const kit = declaredKit<VmSpec, VmContext, VmEvent>(vmKind, { result: ({ ports }) => ({ ports }) });
 
 export const vmMachine = setup({
@@ -82,6 +85,13 @@ export const vmMachine = setup({
     noteEnd: assign(changes.noteEnd),
     noteHealthy: assign(changes.noteHealthy),
     letGo: assign((seen) => ({ ...changes.letGo(), ...loss.noteHostFound(seen) })),
+    ...loss.lossActions,
+    sayLoss: assign(loss.sayLoss),
+    noteIdle: assign(loss.noteIdle),
+    noteFenced: assign(loss.noteFenced),
+    noteInRun: assign(loss.noteInRun),
+    noteGranted: assign(loss.noteGranted),
+    noteLossRefused: assign(loss.noteLossRefused),
     noteHostLost: assign(loss.noteHostLost),
     noteHostFound: assign(loss.noteHostFound),
     wantRunning: assign(changes.wantRunning),
@@ -112,7 +122,7 @@ export const vmMachine = setup({
   guards: {
     ...kit.guards,
     ...guards,
-    isItsHost: loss.isItsHost,
+    ...loss.lossGuards,
     ...migrationGuards,
     ...leavingGuards,
     /** The last accepted spec is declared again, instead of the change that waits for ports. */
@@ -127,6 +137,7 @@ export const vmMachine = setup({
       guards.addsNics(seen),
   },
   delays: {
+    ...loss.lossDelays,
     quotaDeadline: 10_000,
     addressDeadline: 15_000,
     proposalDeadline: 15_000,
@@ -195,10 +206,7 @@ export const vmMachine = setup({
     locating: {
       description: 'Begins a run of the newest spec: the hosts of its volumes are requested.',
       entry: [ready('False', 'Locating'), 'beginRun', 'claimProposed', 'awaitVolumes', 'askVolumes'],
-      always: [
-        { guard: 'leaves', target: 'releasing' },
-        { guard: 'nothingAwaited', target: 'placing' },
-      ],
+      always: [...restless, { guard: 'nothingAwaited', target: 'placing' }],
       on: {
         'volume.located': { actions: 'noteLocated' },
         'volume.refused': [
@@ -213,7 +221,7 @@ export const vmMachine = setup({
     placing: {
       description: 'The cluster chooses a host that has capacity, satisfies the spec and has the volumes.',
       entry: [ready('False', 'Placing'), 'askPlace'],
-      always: { guard: 'leaves', target: 'releasing' },
+      always: restless,
       on: {
         placed: { target: 'preparing', actions: 'notePlaced' },
         'place.refused': { target: 'unplaced', actions: 'noteFailure' },
@@ -225,7 +233,7 @@ export const vmMachine = setup({
         'No host can take the VM; the failure names the reason of each. The cluster tells the VM when that changes.',
       tags: 'steady',
       entry: ready('False', 'Unplaced'),
-      always: { guard: 'leaves', target: 'releasing' },
+      always: restless,
       on: { 'place.changed': { target: 'locating' } },
       after: { placeReview: { target: 'locating' } },
     },
@@ -233,10 +241,7 @@ export const vmMachine = setup({
       description: 'Taps, volumes and images are prepared on the host in parallel.',
       entry: [ready('False', 'Preparing'), 'awaitPreparations'],
       initial: 'asking',
-      always: [
-        { guard: 'leaves', target: 'releasing' },
-        { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' },
-      ],
+      always: [...restless, { guard: 'nothingAwaited', target: 'starting', actions: 'newIncarnation' }],
       on: {
         'port.tapped': { actions: ['noteTapped', ready('False', 'Preparing')] },
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Preparing')] }],
@@ -260,7 +265,7 @@ export const vmMachine = setup({
     starting: {
       description: 'The host starts QEMU paused, wires the taps and resumes the guest.',
       entry: [ready('False', 'Starting'), 'askRun'],
-      always: { guard: 'leaves', target: 'stopping' },
+      always: [{ guard: 'leaves', target: 'stopping' }, loss.lostInRun],
       on: {
         'port.delayed': [{ guard: 'isNotOfRun' }, { actions: ['noteDelay', ready('False', 'Starting')] }],
         'incarnation.running': runs,
@@ -290,6 +295,7 @@ export const vmMachine = setup({
       after: { ...proposing('running').after, healthy: { actions: 'noteHealthy' } },
     },
     migrating,
+    lost: loss.lost,
     stalled: {
       description:
         'The guest stands still because a disk did not take its request, as on a full host; the failure says why. ' +
@@ -304,6 +310,7 @@ export const vmMachine = setup({
     stopping: {
       description: 'The guest gets the power button; after the grace time QEMU is ended.',
       entry: [ready('False', 'Stopping'), 'claimProposed', 'askStop'],
+      always: loss.lostInRun,
       on: { 'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' } },
       after: { stopDeadline: { target: 'stopping', reenter: true } },
     },
@@ -322,7 +329,7 @@ export const vmMachine = setup({
     backoff: {
       description: 'Waits 1, 2, 4 ... 60 s before the restart, on the same host unless size or era have changed.',
       entry: [ready('False', 'BackingOff'), 'claimProposed'],
-      always: { guard: 'leaves', target: 'releasing' },
+      always: restless,
       on: {
         'vm.start': [
           { guard: 'staysPlaced', target: 'preparing', actions: ['wantRunning', 'beginRun'] },
@@ -340,6 +347,7 @@ export const vmMachine = setup({
         { guard: 'releasedWithFailure', target: 'failed', actions: 'letGo' },
         { guard: 'releasedForRun', target: 'locating', actions: 'letGo' },
         { guard: 'nothingAwaited', target: 'stopped', actions: 'letGo' },
+        loss.lostReleasing,
       ],
       on: {
         ...givenBack,

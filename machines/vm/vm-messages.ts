@@ -1,5 +1,5 @@
 /** Requests and answers of a VM, beside those of every declared kind: pure functions. */
-import { place, placeRelease } from '../cluster/cluster-protocol.ts';
+import { place, placeRelease, type PlaceRequest } from '../cluster/cluster-protocol.ts';
 import { imageFree, imageNeed } from '../image/image-protocol.ts';
 import {
   incarnationPause,
@@ -115,13 +115,16 @@ export function rejectRefused({ context }: At): Acted<VmContext> {
 export const askVolumes = ({ context }: At): readonly Asked[] =>
   context.awaited.map((to) => send(to, volumeLocate({ vm: context.id })));
 
-export const askPlace = ({ context }: At): readonly Asked[] => {
+/** For a host other than the one that it is to leave. */
+export const placeRequest = (context: VmContext): PlaceRequest => {
   const { id, located, lastRun, leaving } = context;
   const { cpus, memoryMib, host } = runSpecIn(context);
   const antiAffinity = contexts.antiAffinityOf(context);
   const avoid = leaving === null ? [] : [leaving];
-  return [send(clusterId, place({ vm: id, cpus, memoryMib, host, volumes: located, lastRun, antiAffinity, avoid }))];
+  return { vm: id, cpus, memoryMib, host, volumes: located, lastRun, antiAffinity, avoid };
 };
+
+export const askPlace = ({ context }: At): readonly Asked[] => [send(clusterId, place(placeRequest(context)))];
 
 // Resources of a run
 

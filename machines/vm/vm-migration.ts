@@ -23,7 +23,7 @@ import { incarnationSpec } from './vm-messages.ts';
 
 type Done = Acted<VmContext>;
 
-const migrationOf = ({ id }: VmContext): string => {
+export const migrationOf = ({ id }: VmContext): string => {
   const { tenant, name } = partsOfId(id);
   return idOf('migration', tenant, name);
 };
@@ -36,11 +36,13 @@ interface Hindrance {
 
 /** Why it cannot be moved now, with the next step; empty when it can. */
 export function hindrances(context: VmContext): readonly Hindrance[] {
-  const { id, migration, runningSince, wanted, runSpec, failure, restarting, paused } = context;
+  const { id, migration, runningSince, wanted, runSpec, failure, restarting, paused, loss } = context;
   if (migration !== null)
     return [{ code: 'migration_active', message: `${id} is being moved already; wait, or send migration.cancel` }];
   if (runningSince === null || wanted !== 'running' || restarting)
     return [{ code: 'not_running', message: `${id} does not run; a VM that is stopped is placed anew when it starts` }];
+  if (loss !== null)
+    return [{ code: 'host_silent', message: `${id} is on a host that is silent; it is sent from a host that answers` }];
   const stands = failure?.code === 'disk_full' || failure?.code === 'disk_error';
   const pinned = runSpec?.host ?? null;
   return [
@@ -230,6 +232,9 @@ export const wantsBack = ({ context }: At): boolean =>
   context.wanted !== 'running' || context.restarting || context.migration?.ended === true;
 
 export const hasEndedMeanwhile = (seen: At): boolean => isOfMigration(seen) && seen.context.migration?.ended === true;
+/** Of its present run, which is being moved. */
+export const endsMoving = ({ context, event }: At): boolean =>
+  event.type === 'incarnation.ended' && context.migration !== null && event.incarnationUid === context.incarnationUid;
 export const endsForRestart = (seen: At): boolean => isOfMigration(seen) && seen.context.restarting;
 
 export function noteMigrated({ context, event }: At): Done {
@@ -251,6 +256,7 @@ export const migrating = {
     'It moves to another host: the guest runs on its present one until the VM takes the new run for its own.',
   entry: ready('True', 'Migrating'),
   initial: 'moving',
+  always: { guard: 'isLost', target: 'lost', actions: 'noteInRun' },
   on: {
     'incarnation.ended': [
       { guard: 'isThisIncarnation', actions: 'noteEndMeanwhile' },
@@ -312,6 +318,7 @@ export const migrationGuards = {
   isUnbegun,
   wantsBack,
   hasEndedMeanwhile,
+  endsMoving,
   endsForRestart,
   isOfMigration,
 };

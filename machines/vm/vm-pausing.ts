@@ -3,16 +3,18 @@
  * What is wanted is in the context (`paused`), so that it is not lost with a worker. The chart is in vm-machine.ts.
  */
 import { ready } from '../values/declared.ts';
+import { lostInRun } from './vm-loss.ts';
 import { evacuatedStill } from './vm-leaving.ts';
 import { inRun, proposing, runs, stalls } from './vm-transitions.ts';
 
 const leaves = { guard: 'leaves', target: 'stopping' } as const;
+const ends = [leaves, lostInRun] as const;
 
 export const pausingStates = {
   pausing: {
     description: 'Its host is asked to stop the guest where it is.',
     entry: [ready('False', 'Pausing'), 'claimProposed', 'askPause'],
-    always: leaves,
+    always: ends,
     on: { ...inRun, 'incarnation.paused': { guard: 'isThisIncarnation', target: 'paused', actions: 'noteRunning' } },
     after: { pauseDeadline: { target: 'pausing', reenter: true } },
   },
@@ -28,14 +30,14 @@ export const pausingStates = {
       'noteProgress',
       'claimProposed',
     ],
-    always: [leaves, { guard: 'isResumed', target: 'resuming' }],
+    always: [...ends, { guard: 'isResumed', target: 'resuming' }],
     on: { ...proposing('paused').on, ...inRun, ...evacuatedStill, 'incarnation.paused': {} },
     after: proposing('paused').after,
   },
   resuming: {
     description: 'Its host is asked to let the guest go on.',
     entry: [ready('False', 'Resuming'), 'claimProposed', 'askResume'],
-    always: [leaves, { guard: 'isPaused', target: 'pausing' }],
+    always: [...ends, { guard: 'isPaused', target: 'pausing' }],
     on: { ...inRun, 'incarnation.running': runs, 'incarnation.stalled': stalls },
     after: { pauseDeadline: { target: 'resuming', reenter: true } },
   },

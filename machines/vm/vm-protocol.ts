@@ -1,6 +1,9 @@
 /** Spec, commands and events of a VM. */
 import { z } from 'zod';
 import {
+  lossAsk,
+  lossGranted,
+  lossRefused,
   place,
   placeChanged,
   placed,
@@ -22,8 +25,10 @@ import {
   incarnationStart,
   incarnationStop,
 } from '../incarnation/incarnation-protocol.ts';
+import { lossDelayMs } from '../host/host-protocol.ts';
 import { migrateLimits } from '../values/migration-limits.ts';
 import {
+  migrationAbandon,
   migrationBegun,
   migrationBusy,
   migrationCommit,
@@ -36,6 +41,7 @@ import {
 import {
   groupReferences,
   macSchema,
+  portAbandon,
   portActive,
   portBind,
   portClaim,
@@ -64,6 +70,7 @@ import {
   volumeDetach,
   volumeLocate,
   volumeLocated,
+  sharedVolume,
   volumeRefused,
 } from '../volume/volume-protocol.ts';
 
@@ -145,6 +152,19 @@ export const vmSpec = z
     running: z.boolean().default(true).describe('Whether it should run; a command says otherwise until it changes.'),
     host: nameSchema.nullable().default(null).describe('Required host, or null for any.'),
     placement: placement.prefault({}).describe('Which other VMs it is kept away from.'),
+    hostFailurePolicy: z
+      .enum(['none', 'elsewhere'])
+      .default('none')
+      .describe(
+        'When its host is silent. none: it waits for the host, or for an operator who fences it; elsewhere: it is ' +
+          'given up there and starts on another host. Needs volumes of class shared, or none.',
+      ),
+    hostFailureSeconds: z
+      .int()
+      .min(lossDelayMs / 1_000)
+      .max(3_600)
+      .default(20)
+      .describe('With elsewhere: for so long its host is silent before.'),
     nics: z
       .array(nic)
       .min(1)
@@ -161,6 +181,14 @@ export const vmSpec = z
   .refine((spec) => spec.boot !== null || spec.disks.length > 0, {
     path: ['boot'],
     message: 'needs boot images or a disk to boot from',
+  })
+  .refine((spec) => spec.hostFailurePolicy === 'none' || spec.host === null, {
+    path: ['hostFailurePolicy'],
+    message: 'elsewhere needs another host to go to, and spec.host names the only one; set it to null',
+  })
+  .refine((spec) => spec.hostFailurePolicy === 'none' || spec.nics.every(({ portSecurity }) => portSecurity), {
+    path: ['hostFailurePolicy'],
+    message: 'elsewhere needs port security on every NIC: what a silent host still sends is recognized by its address',
   })
   .meta({ id: 'VmSpec' });
 
@@ -193,6 +221,8 @@ export const vmKind = defineKind({
       running: 'in place',
       host: 'next start',
       placement: 'next start',
+      hostFailurePolicy: 'in place',
+      hostFailureSeconds: 'in place',
       nics: keyedItems<VmNic>('name', {
         added: 'next start',
         removed: 'next start',
@@ -209,12 +239,17 @@ export const vmKind = defineKind({
       seed: 'next start',
     },
     parents: ['network', 'security-group', 'volume', 'image'],
-    references: ({ nics, disks, boot: direct }) => [
+    references: ({ nics, disks, boot: direct, hostFailurePolicy }) => [
       ...nics.flatMap(({ network, securityGroups }, at) => [
         { path: `nics.${at}.network`, kind: 'network', name: network },
         ...groupReferences(`nics.${at}.securityGroups`, securityGroups),
       ]),
-      ...disks.map(({ volume }, at) => ({ path: `disks.${at}.volume`, kind: 'volume', name: volume })),
+      ...disks.map(({ volume }, at) => ({
+        path: `disks.${at}.volume`,
+        kind: 'volume',
+        name: volume,
+        ...(hostFailurePolicy === 'elsewhere' ? { misfit: sharedVolume } : {}),
+      })),
       ...(direct === null
         ? []
         : [
@@ -284,6 +319,8 @@ export const vmKind = defineKind({
     vmEvacuate,
     vmHostLost,
     vmHostFound,
+    lossGranted,
+    lossRefused,
   ],
   startedBy: [],
   fromNode: [],
@@ -293,6 +330,7 @@ export const vmKind = defineKind({
     portClaim,
     portBind,
     portRest,
+    portAbandon,
     portRelease,
     volumeLocate,
     volumeAttach,
@@ -301,6 +339,7 @@ export const vmKind = defineKind({
     imageFree,
     place,
     placeRelease,
+    lossAsk,
     incarnationStart,
     incarnationStop,
     incarnationPause,
@@ -308,6 +347,7 @@ export const vmKind = defineKind({
     incarnationReset,
     migrationStart,
     migrationRecall,
+    migrationAbandon,
     migrationCommitted,
     migrationRefused,
     vmEvacuation,

@@ -3,6 +3,7 @@ import { decided, type Row } from '../values/decision-table-for-tests.ts';
 import { type Condition } from '../values/conditions.ts';
 import { newDeclared } from '../values/declared.ts';
 import type { VmContext } from './vm-context.ts';
+import { noLoss } from './vm-loss-context.ts';
 import { vmMachine } from './vm-machine.ts';
 import type { PortFacts } from '../port/port-protocol.ts';
 import type { VmSpec } from './vm-protocol.ts';
@@ -22,6 +23,8 @@ export const spec: VmSpec = {
   running: true,
   host: null,
   placement: { antiAffinity: null },
+  hostFailurePolicy: 'none',
+  hostFailureSeconds: 20,
   nics: [{ name: 'eth0', network: 'n', address: null, mac: null, securityGroups: null, ...plain }],
   disks: [{ volume: 'root' }],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },
@@ -86,6 +89,7 @@ export const held: VmContext = {
   migration: null,
   lastMigration: null,
   refusal: null,
+  ...noLoss,
 };
 /** Context before the first event. */
 export const fresh = {

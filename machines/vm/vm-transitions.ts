@@ -3,6 +3,7 @@
  * vm-machine.ts.
  */
 import { whileLivingWith } from '../values/declared.ts';
+import { lostInRun } from './vm-loss.ts';
 import { restCondition, specIn, type At } from './vm-context.ts';
 
 export const living = whileLivingWith(
@@ -67,6 +68,7 @@ export const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 
 /** The states in which its guest executes instructions, if its disks let it. */
 export const live = [
   { guard: 'leaves', target: 'stopping' },
+  lostInRun,
   { guard: 'isPaused', target: 'pausing' },
 ] as const;
 export const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;

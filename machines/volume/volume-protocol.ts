@@ -114,6 +114,12 @@ export const volumeSpec = z
   })
   .meta({ id: 'VolumeSpec' });
 
+/** Why a volume is of no use on a host that does not have its bytes; undefined when it is. */
+export const sharedVolume = (spec: unknown): string | undefined =>
+  ((spec ?? {}) as { readonly class?: string }).class === 'shared'
+    ? undefined
+    : 'has its bytes on one host, which hostFailurePolicy elsewhere leaves; name a volume of class shared';
+
 export const volumeKind = defineKind({
   kind: 'volume',
   says: 'A disk that is kept across restarts and deletions of the VMs that use it.',

@@ -56,6 +56,17 @@ test('each host gets one element, and the owner gets a message when the last has
   assert.equal(step(changed.after, proven(1, { [owned]: 3 })).asks, [], 'an earlier generation proves nothing');
 });
 
+test('an element waits for no host that its owner says is silent, whatever that one proves later', () => {
+  const made = step({ ...held, ...hosts }, { ...put(1), absent: ['w2'] });
+  assert.equal(made.asks, ['segment.publish > segment', 'segment.publish > segment'], 'it is sent there, too');
+  const one = step(made.after, proven(1, { [owned]: 3 }));
+  assert.equal(one.asks, ['element.realized > x']);
+  assert.equal(step(one.after, proven(2, { [owned]: 3 })).asks, []);
+  // More are silent by now: asked again, nothing is published again.
+  const again = step(made.after, { ...put(1), absent: ['w1', 'w2'] });
+  assert.equal(again.asks, ['element.realized > x']);
+});
+
 test('an owner that wants to know is told for which few hosts the VPC waits, once for each of them less', () => {
   const five = Object.fromEntries([1, 2, 3, 4, 5].map((n) => [`w${n}`, viewOf(n, { [owned]: {} })]));
   const told = ({ asked }: ReturnType<typeof step>) =>

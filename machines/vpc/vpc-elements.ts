@@ -25,6 +25,8 @@ export interface ElementView {
   readonly requires: Requirement | null;
   /** Hosts that the owner was told last that the VPC waits for; absent when it does not want to know. */
   readonly lagging?: readonly string[];
+  /** Silent hosts, by name, for which it does not wait. */
+  readonly absent?: readonly string[];
   /** Host -> generation of the section with the present element. */
   readonly since: Readonly<Record<string, number>>;
 }
@@ -57,10 +59,12 @@ export function holdersOf({ networks, elements, rangeWatchers }: VpcContext): re
 /** The context with the new or changed element. */
 export function withElement({ context, event }: { context: VpcContext; event: VpcEvent }): VpcContext {
   assertEvent(event, 'element.put');
-  const { section, key, element, generation, hosts = [], requires = null, tellsLagging = false, meta } = event;
+  const { section, key, element, generation, hosts = [], requires = null, tellsLagging = false, absent, meta } = event;
   const owner = meta.from ?? key;
   const lagging = tellsLagging ? { lagging: [] } : {};
-  const view: ElementView = { element, owner, generation, hosts, requires, ...lagging, realized: 0, since: {} };
+  const silent = absent === undefined ? {} : { absent };
+  const waits = { ...lagging, ...silent, realized: 0, since: {} };
+  const view: ElementView = { element, owner, generation, hosts, requires, ...waits };
   const elements = { ...context.elements, [section]: { ...context.elements[section], [key]: view } };
   return { ...context, elements, leaving: context.leaving.filter((one) => one.section !== section || one.key !== key) };
 }
@@ -163,9 +167,11 @@ export function settlingElements(context: VpcContext): {
   const asks: Asked[] = [];
   const views = living(context.segments);
   const settled = (section: string, key: string, view: ElementView): ElementView => {
-    const { owner, generation, realized, since } = view;
+    const { owner, generation, realized, since, absent = [] } = view;
     if (realized === generation || !hasRequired(context, view)) return view;
-    const waitsFor = views.flatMap((one) => (isProved(one, section, since[one.facts.name]) ? [] : [one.facts.name]));
+    const waitsFor = views
+      .filter((one) => !absent.includes(one.facts.name) && !isProved(one, section, since[one.facts.name]))
+      .map((one) => one.facts.name);
     if (waitsFor.length > 0) {
       const isFew = waitsFor.length <= laggingAtMost && waitsFor.length < views.length;
       if (view.lagging === undefined || !isFew || sameJson(view.lagging, waitsFor)) return view;

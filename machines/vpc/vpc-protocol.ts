@@ -91,6 +91,8 @@ export const elementPut = message(
     requires: requirementSchema.optional(),
     /** The owner wants to know the hosts that the VPC still waits for, once they are few. */
     tellsLagging: z.boolean().optional(),
+    /** Names of hosts that are silent: nobody waits until they have proven it. */
+    absent: z.array(z.string()).optional(),
   },
 );
 export const elementRealized = message('element.realized', 'Every host has proven this generation of the element.', {

@@ -12,6 +12,7 @@ import { segmentPublish, type SectionUpdate } from '../segment/segment-protocol.
 import { carriedMtu, living, networksSection, segmentId } from './vpc-context.ts';
 import type { Location, SectionView, SegmentView, VpcContext } from './vpc-context.ts';
 import type { MemberElement } from '../values/group-rules.ts';
+import { fencesSection } from '../values/fence-elements.ts';
 import { peeringsSection } from '../values/peering-elements.ts';
 import { serviceIpsSection } from '../values/service-elements.ts';
 import { ownedSection } from './vpc-elements.ts';
@@ -130,6 +131,7 @@ export const sections: readonly PublishedSection[] = [
   ownedSection('static-routes'),
   ownedSection('gateway'),
   ownedSection('external-addresses'),
+  ownedSection(fencesSection),
 ];
 export const sectionNames: readonly string[] = sections.map(({ name }) => name);
 

@@ -5,6 +5,7 @@
 import { addressSetsSection } from '../address-set/address-sets-section.ts';
 import { networksSection } from '../bridge/networks-section.ts';
 import { metadataSection } from '../metadata/metadata-section.ts';
+import { fencesSection } from '../overlay/fences-section.ts';
 import { overlaySection } from '../overlay/overlay-section.ts';
 import { rangesSection } from '../overlay/ranges-section.ts';
 import { routesSection } from '../overlay/routes-section.ts';
@@ -32,6 +33,7 @@ const all: readonly SegmentSection[] = [
   staticRoutesSection,
   gatewaySection,
   externalAddressesSection,
+  fencesSection,
 ];
 
 export const segmentSections: readonly SegmentSection[] = all.map(leftOutWhenEmpty);

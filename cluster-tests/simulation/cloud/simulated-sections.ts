@@ -7,6 +7,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SegmentBroken } from '@photoncloud/actors/dataplane/contract/network-contract';
 import { addressSetsIn } from '@photoncloud/actors/dataplane/address-set/address-sets-section';
 import { metadataIn } from '@photoncloud/actors/dataplane/metadata/metadata-section';
+import { fencesIn } from '@photoncloud/actors/dataplane/overlay/fences-section';
 import { rangesIn } from '@photoncloud/actors/dataplane/overlay/ranges-section';
 import { peeringsIn } from '@photoncloud/actors/dataplane/peering/peerings-section';
 import { externalAddressesIn, gatewayIn, staticRoutesIn } from '@photoncloud/actors/dataplane/router/router-checks';
@@ -300,4 +301,5 @@ export const simulatedSections: readonly SimulatedSection[] = [
   ownedSection('static-routes', (elements) => void staticRoutesIn(elements)),
   endingFlows(ownedSection('gateway', (elements) => void gatewayIn(elements))),
   endingFlows(ownedSection('external-addresses', (elements) => void externalAddressesIn(elements))),
+  ownedSection('fences', (elements) => void fencesIn(elements)),
 ];
