@@ -82,7 +82,8 @@ export const snapshotKind = defineKind({
     says: {
       create:
         'Takes a snapshot: a copy of the bytes as they are at one moment, on the host that has them, also while a ' +
-        'guest writes. Its file systems are then as after a power cut. Answered once there is room for it.',
+        'guest writes. Its file systems are then as after a power cut. Answered once there is room for it. Rejected ' +
+        'volume_empty while the volume has no bytes: they are made for its first VM, on the host of that VM.',
       update: 'Changes labels and protection; the bytes of a snapshot never change.',
       delete:
         'Removes the copy. No volume is touched, also none that was made from it. Rejected in_use while a volume is ' +
