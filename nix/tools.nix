@@ -3,7 +3,6 @@
 pkgs: with pkgs; [
   nodejs_24
   bash
-  busybox
   chromium
   conntrack-tools
   cpio
@@ -24,4 +23,6 @@ pkgs: with pkgs; [
   sqlite
   util-linux
   valkey
+  # Last: its programs must not be found instead of those above. Static: guests get it without libraries.
+  pkgsStatic.busybox
 ]

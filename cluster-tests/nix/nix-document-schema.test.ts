@@ -58,7 +58,7 @@ function textsFor(pattern: RegExp): readonly string[] {
   const fitting = fc.sample(fc.stringMatching(pattern), { numRuns: 20, seed: 11 });
   const spoilt = fitting.flatMap((text) => [`${text}\n`, `${text}-`, text.slice(1), text.slice(0, -1), ` ${text}`]);
   // Nix has no text with a NUL, and its patterns work on bytes.
-  const isPlain = (text: string): boolean => [...text].every((one) => one > '\0' && one < '\u0080');
+  const isPlain = (text: string): boolean => Array.from(text).every((one) => one > '\0' && one < '\u0080');
   return [...fitting, ...spoilt, '', '-', 'a.b', 'A', 'a b', '/', '0'].filter(isPlain);
 }
 

@@ -14,13 +14,14 @@ let
   empty = name: derive name "mkdir -p $out/bin" { };
 
   named = listToAttrs (map (name: { inherit name; value = empty name; }) [
-    "bash" "busybox" "chromium" "conntrack-tools" "coreutils" "cpio" "curl" "dnsmasq" "e2fsprogs" "git" "iproute2"
+    "bash" "chromium" "conntrack-tools" "coreutils" "cpio" "curl" "dnsmasq" "e2fsprogs" "git" "iproute2"
     "iputils" "kmod" "makeWrapper" "nftables" "nix" "nixfmt-tree" "nodejs_24" "openssl" "perl" "procps" "qemu" "redis"
     "sqlite" "util-linux" "valkey"
   ]);
 
   pkgs = named // {
     inherit lib;
+    pkgsStatic.busybox = empty "busybox-static";
     fetchurl = { url, hash }: empty (builtins.baseNameOf url) // { inherit url hash; };
     # Not built: only what is asked for can be looked at.
     stdenvNoCC.mkDerivation = attributes:
