@@ -1,7 +1,7 @@
 /**
  * An observer of a page from outside of the cloud: which boot of its guest answers, asked again and again. Used by
  * tests in which a VM starts on another host while its former run may go on: once the new run has answered, the former
- * one never does (K26).
+ * one never does.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { GuestFacts, GuestPlace } from '../demo/guest-page.ts';
