@@ -60,6 +60,13 @@ const tellTakenOver = ({ context, event }: At): readonly Asked[] => {
   return [send(event.meta.from ?? '', says.portTakenOver({ port: id, runEpoch }))];
 };
 
+/** To the VM, which runs on with a NIC that nothing reaches. */
+const tellTapLost = ({ context: { id, holder, failure } }: At): readonly Asked[] => {
+  const message = `${id} has lost its tap while its VM moved, so nothing reaches the guest; send vm.restart`;
+  const error = failure ?? { code: 'tap_lost', message, retryable: true };
+  return holder === null ? [] : [send(holder, says.portFailed({ port: id, error }))];
+};
+
 const isRetiring = ({ context }: At): boolean => context.standby?.phase === 'retiring';
 
 const tellStoodDown = ({ context, event }: At): readonly Asked[] => [
@@ -73,5 +80,6 @@ export const secondActions = {
   standBy: act(standBy),
   tellTakenOver: tell(tellTakenOver),
   tellStoodDown: tell(tellStoodDown),
+  tellTapLost: tell(tellTapLost),
 };
 export const secondGuards = { ...standbyGuards, isUnfit, mayTakeOver, hasTakenOver, isRetiring };

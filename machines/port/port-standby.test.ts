@@ -212,7 +212,47 @@ const dropping: readonly Row[] = [
   },
 ];
 
-for (const [title, rows] of Object.entries({ preparing, moving, retiring, dropping })) {
+// QEMU on the second host has opened the tap that is gone: only another run could have a new one.
+const lost = { ...passing, code: 'tap_missing' };
+const byMigration = { asker: 'migration/t/v', bindingUid: 'B' };
+const takeOver = { type: 'port.take-over', holder: 'vm/t/v', host: w2, runEpoch: 3 };
+const ofVm = { ...former, holder: 'vm/t/v' };
+const losing: readonly Row[] = [
+  {
+    in: 'active',
+    with: on('standing', byMigration),
+    on: there('failed', { error: lost }),
+    to: 'active',
+    asks: ['port.standby-failed > migration'],
+  },
+  { in: 'active', with: on('standing', byMigration), on: there('failed', { error: passing }), to: 'active', asks: [] },
+  { in: 'active', with: on('standing'), on: there('failed', { error: lost }), to: 'active', asks: [] },
+  // The VM has decided for the other host before that was known: its former host is left all the same.
+  {
+    in: 'tapped',
+    with: { ...ofVm, standby: { ...ofVm.standby, ...byMigration } },
+    on: takeOver,
+    from: 'migration/t/v',
+    to: 'tapped',
+    asks: [
+      'binding.ensure > binding',
+      'port.taken-over > migration',
+      'port.taken-over > migration',
+      'port.failed > vm',
+    ],
+  },
+  {
+    in: 'failed',
+    with: { ...ofVm, standby: null, failure: lasting },
+    on: takeOver,
+    from: 'migration/t/v',
+    to: 'failed',
+    asks: ['port.taken-over > migration', 'port.failed > vm'],
+  },
+  { in: 'tapped', with: { ...ofVm, runEpoch: 4 }, on: takeOver, from: 'migration/t/v', to: 'tapped', asks: [] },
+];
+
+for (const [title, rows] of Object.entries({ preparing, moving, retiring, dropping, losing })) {
   test(`decisions: ${title}`, () => {
     assert.equal(disagreements(portMachine, held, rows), []);
   });

@@ -282,11 +282,14 @@ export function heedStandby({ context, event }: At): Done {
   }
 }
 
+/** QEMU has opened the tap that is gone: no other can be wired for that run. */
+const isLost = ({ asker }: Standby, { code }: Failure): boolean => asker !== undefined && code === 'tap_missing';
+
 /** A fault of the host passes by itself; anything else lasts until it is asked for again. */
 function broken(context: PortContext, standby: Standby, type: string, failure: Failure): Done {
   const { phase } = standby;
   if (phase === 'dropping' || phase === 'retiring' || phase === 'resolving') return nothing;
-  if (failure.retryable && type !== 'segment.refused') {
+  if (failure.retryable && type !== 'segment.refused' && !isLost(standby, failure)) {
     const back = phase === 'standing' ? 'tap' : phase;
     return changed({ ...standby, phase: back, proof: null, failure });
   }
