@@ -38,7 +38,7 @@ function plain(line: string): string {
 // Whether a guest or a test has a tap open is of no matter, and neither are numbers that the kernel gives.
 const bare = (line: string): string =>
   line.startsWith('socket ')
-    ? line.replace(/\s\d+ \* 0$/, '')
+    ? line.replace(/\s\d+\s+\*\s+0\s*$/, '')
     : line
         .replace(/<[A-Z,_-]+>/, '')
         .replace(/ state (UP|DOWN|UNKNOWN)/, '')
