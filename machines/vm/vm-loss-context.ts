@@ -1,4 +1,5 @@
 /** What a VM knows of the silence of its host. */
+import { withCondition, type Condition } from '../values/conditions.ts';
 import type { Failure } from '../values/failures.ts';
 
 export interface Loss {
@@ -31,3 +32,11 @@ export interface LossContext {
 }
 
 export const noLoss: LossContext = { loss: null, lastLoss: null, storage: {} };
+
+export const hostPresent = 'HostPresent';
+
+/** Of a VM that was told before that its host is lost; another one has no such condition. @param at wall time, ms */
+export function presentAgain(conditions: readonly Condition[], at: number): readonly Condition[] {
+  const isKnown = conditions.some(({ type }) => type === hostPresent);
+  return isKnown ? withCondition(conditions, { type: hostPresent, status: 'True', reason: 'Present' }, at) : conditions;
+}

@@ -113,6 +113,16 @@ test('a new run has a later epoch, and one later still when a migration had prep
   assert.is(placed['runEpoch'], 2, 'also on the same host, once that is back');
 });
 
+test('a VM that has changed its host meanwhile is not lost any more', () => {
+  const told = [{ type: 'HostPresent', status: 'False', reason: 'HostSilent', message: '', since: 1 }];
+  const commit = { type: 'migration.commit', host: { ...usual.host, name: 'w2' }, runEpoch: 2, incarnationUid: 'L2' };
+  const on = { ...commit, nics: [], disks: [] };
+  const context = { ...held, ...moving, conditions: told } as unknown as VmContext;
+  const after = decided(vmMachine, context, { in: 'lost.waiting', on, from: 'migration/t/v', to: '' });
+  assert.equal([after.state, after.context['loss']], ['migrating.moving', null]);
+  assert.is(condition(after.context, 'HostPresent')?.status, 'True');
+});
+
 test('its condition says what it waits for', () => {
   const said = (state: string, more: object, on: Row['on']): string => {
     const { context } = decided(vmMachine, { ...held, ...live, ...more }, { in: state, on, to: '' });

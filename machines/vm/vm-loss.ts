@@ -19,13 +19,13 @@ import { clusterId } from '../values/identifiers.ts';
 import { act, rejectFor, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import { awaitBoundPorts } from './vm-changes.ts';
 import { hostIn, incarnationId, specIn, type At, type VmContext } from './vm-context.ts';
-import type { Loss } from './vm-loss-context.ts';
+import { hostPresent, presentAgain, type Loss } from './vm-loss-context.ts';
 import { placeRequest } from './vm-messages.ts';
 import { migrationOf } from './vm-migration.ts';
 
 type Change = Partial<VmContext>;
 
-const type = 'HostPresent';
+const type = hostPresent;
 
 /** Why its run cannot go on elsewhere, whatever is declared; null when it can. */
 function obstacleOf({ runSpec, located }: VmContext): string | null {
@@ -64,13 +64,6 @@ function said(context: VmContext): ConditionParams {
   return says('HostSilent', `${unknown}: it starts on another host ${after}, unless its own is back before`);
 }
 
-/** Of a VM that was told before that its host is lost; another one has no such condition. */
-function present(context: VmContext, at: number): VmContext['conditions'] {
-  const { conditions } = context;
-  const isKnown = conditions.some((one) => one.type === type);
-  return isKnown ? withCondition(conditions, { type, status: 'True', reason: 'Present' }, at) : conditions;
-}
-
 const saying = (context: VmContext, at: number): Change => ({
   conditions: withCondition(context.conditions, said(context), at),
 });
@@ -93,7 +86,7 @@ export function noteHostLost({ context, event }: At): Change {
 
 /** A run that was given up does not go on, whoever is back. */
 export const noteHostFound = ({ context, event }: At): Change =>
-  context.loss?.absent ? {} : { loss: null, conditions: present(context, event.meta.at) };
+  context.loss?.absent ? {} : { loss: null, conditions: presentAgain(context.conditions, event.meta.at) };
 
 /** An operator has fenced the host: nobody waits for it. */
 export const noteFenced = ({ event }: At): Change =>
@@ -175,7 +168,7 @@ export function leaveHost({ context, event }: At): Acted<VmContext> {
     ...(loss === null || loss.idle ? {} : { lastEnd: { reason: hostGone, at } }),
     ...(loss === null ? {} : { lastLoss: { host: loss.host, toldAt: loss.toldAt, leftAt: at } }),
     loss: null,
-    conditions: present(context, at),
+    conditions: presentAgain(context.conditions, at),
   };
   const rejected = commandId === null ? [] : [rejectFor(commandId, error, 'to')];
   return { changes, asks: [...rejected, send(clusterId, placeRelease({ vm: id }))] };

@@ -19,6 +19,7 @@ import { act, defer, reject, rejectFor, reply, send, tell } from '../values/tell
 import type { Acted, Asked, Issue } from '../values/telling.ts';
 import { noteEnd } from './vm-changes.ts';
 import { hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
+import { presentAgain } from './vm-loss-context.ts';
 import { incarnationSpec } from './vm-messages.ts';
 
 type Done = Acted<VmContext>;
@@ -41,7 +42,7 @@ export function hindrances(context: VmContext): readonly Hindrance[] {
     return [{ code: 'migration_active', message: `${id} is being moved already; wait, or send migration.cancel` }];
   if (runningSince === null || wanted !== 'running' || restarting)
     return [{ code: 'not_running', message: `${id} does not run; a VM that is stopped is placed anew when it starts` }];
-  if (loss !== null)
+  if (loss !== null && loss.host === context.host?.name)
     return [{ code: 'host_silent', message: `${id} is on a host that is silent; it is sent from a host that answers` }];
   const stands = failure?.code === 'disk_full' || failure?.code === 'disk_error';
   const pinned = runSpec?.host ?? null;
@@ -187,6 +188,9 @@ export function commit(seen: At): Done {
     disks: Object.fromEntries(event.disks.map((disk) => [disk.volume, disk])),
     located: located.map((one) => (one.host === null ? one : { ...one, host: host.name })),
     migration: migration === null ? null : { ...migration, committed: true },
+    // The host that it has left may be silent.
+    loss: null,
+    conditions: presentAgain(context.conditions, event.meta.at),
     runs: context.runs + 1,
   };
   return { changes, asks: tellCommitted(seen) };
