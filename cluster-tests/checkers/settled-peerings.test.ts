@@ -92,6 +92,9 @@ test('a service IP is the same on the hosts of both VPCs, and on those of no thi
   const otherwise = /vpc\/t\/b on w1 has service-ip\/t\/web otherwise than vpc\/t\/a/;
   assert.match(found(live, [here, there({})], right), otherwise);
   assert.match(found(live, [here, there({ [web]: { ...at, backends: [] } })], right), otherwise);
+  // A gateway host of both, without a network of either: what its segments forward has found its backend before.
+  const gateway = [segment(a, {}, members, { [web]: at }), segment(b, {}, members, {})];
+  assert.is(found(live, right, right, gateway), '');
   const third = segment('vpc/t/c', {}, {}, { [web]: at });
   assert.match(
     found(live, [...right, third], right),

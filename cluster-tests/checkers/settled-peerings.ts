@@ -122,13 +122,14 @@ function unserved(
 ): readonly string[] {
   const found = elements?.get('service-ips');
   const ours = peerings.filter(({ vpcs }) => vpcs.some(({ id }) => id === vpc));
-  const peers = new Map(ours.flatMap(({ state, vpcs }) => vpcs.map(({ id }) => [id, state] as const)));
+  const peers = new Set(ours.flatMap(({ vpcs }) => vpcs.map(({ id }) => id)));
+  const joined = ours.filter(({ state, vpcs }) => state === 'ready' && vpcs.some((one) => one.hosts.includes(host)));
   const wrong = [...(found?.keys() ?? [])].filter((key) => {
     const home = homes.get(key);
     return home !== undefined && home !== vpc && !peers.has(String(home));
   });
   const differing = segments
-    .filter((other) => other.vpc !== vpc && peers.get(other.vpc) === 'ready')
+    .filter((other) => other.vpc !== vpc && joined.some(({ vpcs }) => vpcs.some(({ id }) => id === other.vpc)))
     .flatMap((other) => [...(other.elements?.get('service-ips') ?? [])].filter(([key]) => homes.get(key) === other.vpc))
     .filter(([key, element]) => !sameJson(found?.get(key), element));
   return [
