@@ -8,6 +8,8 @@ import type { AgentPerformer } from './agent/agent-effects.ts';
 import { bindingDefinition } from './binding/binding-actor.ts';
 import { clusterDefinition } from './cluster/cluster-actor.ts';
 import type { Dataplane } from './dataplane/contract/dataplane-contract.ts';
+import type { DeployerPort } from './deployment/deployer-port.ts';
+import { deploymentDefinition, planDefinition } from './deployment/deployment-actor.ts';
 import { drainDefinition } from './drain/drain-actor.ts';
 import { externalAddressDefinition } from './external-address/external-address-actor.ts';
 import { externalNetworkDefinition } from './external-network/external-network-actor.ts';
@@ -35,7 +37,12 @@ import { volumeDefinition } from './volume/volume-actor.ts';
 import { volumeExportDefinition } from './volume-export/volume-export-actor.ts';
 import { vpcDefinition } from './vpc/vpc-actor.ts';
 
-export function createRegistry(dataplane: Dataplane, agent: AgentPerformer, hosts: HostPerformer): ActorRegistry {
+export function createRegistry(
+  dataplane: Dataplane,
+  agent: AgentPerformer,
+  hosts: HostPerformer,
+  deployer: DeployerPort,
+): ActorRegistry {
   const all: ActorDefinition[] = [
     clusterDefinition,
     hostDefinition(hosts),
@@ -56,6 +63,8 @@ export function createRegistry(dataplane: Dataplane, agent: AgentPerformer, host
     migrationDefinition,
     routerDefinition,
     externalAddressDefinition,
+    deploymentDefinition(deployer),
+    planDefinition(deployer),
     agentDefinition(agent),
     segmentDefinition(dataplane),
     gatewayDefinition(dataplane),

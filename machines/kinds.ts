@@ -9,6 +9,7 @@ import { hostKind } from './host/host-protocol.ts';
 import { imageCopyKind } from './image-copy/image-copy-protocol.ts';
 import { incarnationKind } from './incarnation/incarnation-protocol.ts';
 import { migrationKind } from './migration/migration-protocol.ts';
+import { planKind } from './plan/plan-protocol.ts';
 import { replicaKind } from './replica/replica-protocol.ts';
 import { segmentKind } from './segment/segment-protocol.ts';
 import { serviceCheckKind } from './service-check/service-check-protocol.ts';
@@ -27,6 +28,7 @@ export const allKinds: readonly KindSchema[] = [
   hostKind,
   drainKind,
   migrationKind,
+  planKind,
   agentKind,
   segmentKind,
   gatewayKind,

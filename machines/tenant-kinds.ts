@@ -3,6 +3,7 @@
  * the reverse order. Add a new kind here; its quota, document, columns and reference page follow from its schema.
  */
 import { addressSetKind } from './address-set/address-set-protocol.ts';
+import { deploymentKind } from './deployment/deployment-protocol.ts';
 import { externalAddressKind } from './external-address/external-address-protocol.ts';
 import { imageKind } from './image/image-protocol.ts';
 import { networkKind } from './network/network-protocol.ts';
@@ -31,6 +32,7 @@ export const tenantKinds: readonly KindSchema[] = [
   vmKind,
   routerKind,
   externalAddressKind,
+  deploymentKind,
 ];
 
 /** Those that count against a tenant's quota, with the default number. */

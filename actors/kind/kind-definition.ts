@@ -80,7 +80,8 @@ export function declarationParams({ spec }: AnyDeclared) {
 function referencesOf(declared: AnyDeclared): NonNullable<CommandDefinition['references']> {
   return ({ spec }: { readonly spec: never }, id: ActorId): Reference[] => {
     const { tenant } = partsOfId(id);
-    const owner = declared.parents.includes('tenant') ? [{ path: 'tenant', to: actorId(tenantId(tenant)) }] : [];
+    const isOwned = declared.parents.includes('tenant') && !(declared.inSystemToo === true && tenant === systemTenant);
+    const owner = isOwned ? [{ path: 'tenant', to: actorId(tenantId(tenant)) }] : [];
     const named = declared.references(spec).map(({ path, kind, name, misfit: judge, grants }) => ({
       path: `spec.${path}`,
       to: actorId(idOf(kind, grants === undefined ? tenant : systemTenant, name)),
@@ -148,7 +149,8 @@ function viewOf(schema: KindSchema, { spec, status, reason = reasonOf }: ActorPa
   return (context: never) => {
     const of = context as DeclaredContext<unknown>;
     const { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions, failure } = of;
-    const all = { uid, generation, observedGeneration, labels: named, protect: isProtected, conditions };
+    const { managedBy = null } = of;
+    const all = { uid, generation, observedGeneration, labels: named, protect: isProtected, managedBy, conditions };
     return { spec: shown(of.spec), status: { ...all, ...status(context), failure }, reason: reason(context) };
   };
 }

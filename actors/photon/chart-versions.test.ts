@@ -4,9 +4,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRegistry } from '../registry.ts';
 import { readVersions, versionProblems, withNewVersions } from './chart-versions.ts';
-import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
 
-const registry = createRegistry(noDataplane, noAgent, noHosts);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
 
 test('every chart has the shape that is recorded for its version', () => {
   assert.equal(versionProblems(registry, readVersions()), []);

@@ -6,6 +6,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { clusterId, hostId } from '@photoncloud/machines/values/identifiers';
+import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
+import type { Command, Reply } from '@photoncloud/runtime/contract/envelope';
 import { describeCause } from '@photoncloud/runtime/contract/errors';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
@@ -23,8 +25,9 @@ import { createRegistry } from '../registry.ts';
 import { tellGone } from './fenced-host.ts';
 import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
 import { sendIncoming } from './incoming-bytes.ts';
-import { joinAsMember, type JournalDecorator, type MemberNode } from './member-node.ts';
+import { joinAsMember, type JournalDecorator, type MemberNode, type MemberParts } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
+import { createNodeDeployer } from './node-deployer.ts';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
@@ -52,11 +55,12 @@ export async function startController(
 ): Promise<RunningRole> {
   const { config } = folder;
   let review = (): void => {};
+  let known: ActorRegistry;
   const member = await joinAsMember({
     folder,
     role: 'controller',
     log,
-    registry: ({ fence }) => createRegistry(noDataplane, noAgent, { fence }),
+    registry: (parts) => (known = controllerRegistry(folder, log, parts, () => known)),
     ...options,
     onRevoked: () => review(),
     onEra: (_, host) => void openCluster(host, config.cluster),
@@ -92,6 +96,18 @@ export async function startController(
       await member.stop();
     },
   };
+}
+
+function controllerRegistry(
+  folder: NodeFolder,
+  log: Log,
+  { fence, reader, rows, clock, random, host }: MemberParts,
+  registryOf: () => ActorRegistry,
+): ActorRegistry {
+  const secrets = openSeal(folder.path);
+  const ask = async (command: Command): Promise<Reply> => (await host).ask(command);
+  const deployer = createNodeDeployer({ registry: registryOf, reader, rows, clock, random, ask, secrets, log });
+  return createRegistry(noDataplane, noAgent, { fence }, deployer);
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {

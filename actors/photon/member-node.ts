@@ -51,6 +51,12 @@ export type JournalDecorator = (journal: Journal) => Journal;
 export interface MemberParts {
   readonly links: PeerLinks;
   readonly reader: RedisReader;
+  /** Rows of an actor, as Journal.loadRows. */
+  readonly rows: Journal['loadRows'];
+  readonly clock: SharedClock;
+  readonly random: Random;
+  /** The host, once there is one. */
+  readonly host: Promise<Host>;
   /** Addresses of the other nodes, without their ports. */
   readonly nodeAddresses: () => readonly string[];
   /** @throws PhotonError ownership_lost when the store was rolled back, so that what was just read may be incomplete */
@@ -125,9 +131,14 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const addressOf = (node: string): string | undefined => late.addressOf(node);
   const parts = await openParts({ folder, clock, random, log, tls: () => certificate.tls, admits, addressOf });
   const { store, memory, journal, reader, links, archive } = parts;
+  const hosted = Promise.withResolvers<Host>();
   const registry = options.registry({
     links,
     reader,
+    rows: (id, keys) => journal.loadRows(id, keys),
+    clock,
+    random,
+    host: hosted.promise,
     nodeAddresses: () => late.addresses().map((url) => new URL(url).hostname),
     assureStore: () => journal.assureStore(),
     fence: (node, { actor, fence: { era, ownerEpoch } }) => {
@@ -136,6 +147,7 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     },
   });
   const host = openHost(options, { registry, late, parts, clock, random });
+  hosted.resolve(host);
   let fail: (why: PhotonError) => void = () => {};
   const failed = new Promise<never>((_, reject) => (fail = reject));
   journal.onFailed((why) => fail(why));

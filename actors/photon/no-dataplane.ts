@@ -4,6 +4,7 @@
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
+import type { DeployerPort } from '../deployment/deployer-port.ts';
 import type { HostPerformer } from '../host/host-effects.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 
@@ -18,3 +19,5 @@ export const noDataplane = refusing<Dataplane>();
 export const noAgent = refusing<AgentPerformer>();
 /** The same for the effects of kind `host` on workers, which know the kind and never own an actor of it. */
 export const noHosts = refusing<HostPerformer>();
+/** The same for those of deployments and plans. */
+export const noDeployer = refusing<DeployerPort>();

@@ -15,7 +15,7 @@ import type {
 import { schemaBundle } from '@photoncloud/runtime/control-api/schema-documents';
 import { z } from 'zod';
 import { createRegistry } from '../registry.ts';
-import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
 
 interface JsonSchema {
   readonly type?: string | readonly string[];
@@ -325,7 +325,10 @@ export function allPages(): ReadonlyMap<string, string> {
   ].join('\n\n');
   return new Map([
     ['protocol.md', protocolPage()],
-    ['api.schema.json', `${JSON.stringify(schemaBundle(createRegistry(noDataplane, noAgent, noHosts)), null, 1)}\n`],
+    [
+      'api.schema.json',
+      `${JSON.stringify(schemaBundle(createRegistry(noDataplane, noAgent, noHosts, noDeployer)), null, 1)}\n`,
+    ],
     ['reference/README.md', `${index}\n`],
     ...allKinds.map((schema): [string, string] => [`reference/${schema.kind}.md`, referencePage(schema)]),
   ]);

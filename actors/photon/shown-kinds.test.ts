@@ -8,9 +8,9 @@ import { meaningsOf, type Meaning } from '@photoncloud/runtime/inspector/state-m
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRegistry } from '../registry.ts';
-import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
 
-const kinds = [...createRegistry(noDataplane, noAgent, noHosts).kinds.values()];
+const kinds = [...createRegistry(noDataplane, noAgent, noHosts, noDeployer).kinds.values()];
 const failure = { code: 'disk_full', message: 'the disk of w1 is full; free some space', retryable: true };
 const condition = { type: 'Ready', status: 'False', reason: 'Waiting', message: '', since: 1 } as const;
 
@@ -60,6 +60,7 @@ test('states that need attention, and states that wait to try again, are told fr
     'image-copy rejected',
     'peering failed',
     'peering rejected',
+    'plan failed',
     'port failed',
     'replica failed',
     'snapshot failed',
@@ -78,6 +79,7 @@ test('states that need attention, and states that wait to try again, are told fr
     'binding tapping.waiting',
     'binding wiring.waiting',
     'cluster recovering.waiting',
+    'deployment lookBackoff',
     'drain waiting',
     'external-address allocating.waiting',
     'external-address waiting',
@@ -91,6 +93,10 @@ test('states that need attention, and states that wait to try again, are told fr
     'image-copy storeBackoff',
     'incarnation stopBackoff',
     'network claiming.waiting',
+    'plan applyBackoff',
+    'plan makeBackoff',
+    'plan settleBackoff',
+    'plan verifyBackoff',
     'port binding.waiting',
     'port claiming.waiting',
     'port degraded',

@@ -22,7 +22,7 @@ import { createRegistry } from '../registry.ts';
 import { takeIncoming } from './incoming-bytes.ts';
 import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
-import { noHosts } from './no-dataplane.ts';
+import { noDeployer, noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { RunningRole } from './node-process.ts';
 import { findQemu } from './qemu-program.ts';
@@ -75,7 +75,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     onHostFenced: (reader) => emptyHost(config.node, dataplane, reader, log),
     registry: (parts) => {
       ({ links, nodeAddresses } = parts);
-      return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts);
+      return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts, noDeployer);
     },
     posts: {
       [incomingPath]: (request, response) => void takeIncoming(dataplane, config.node, request, response, log),

@@ -5,7 +5,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
+import { documentSchema } from '@photoncloud/actors/kind/documents';
 import { declaredKinds } from '@photoncloud/machines/kinds';
 import fc from 'fast-check';
 import { test } from 'uvu';

@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { documentSchema } from '@photoncloud/actors/photon/cli/document-schema';
+import { documentSchema } from '@photoncloud/actors/kind/documents';
 import { rolloutSettings } from '@photoncloud/actors/photon/nix-agent/rollout-files';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

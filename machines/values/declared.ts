@@ -10,6 +10,7 @@ import { withCondition, type Condition, type ConditionParams } from './condition
 import { canonicalJson, failureOf, sameJson, type Failure } from './failures.ts';
 import { partsOfId, tenantId } from './identifiers.ts';
 import type { AnyDeclared, KindSchema, SpecChange } from './kind.ts';
+import { keepsOwner, managedAfter, type Managed } from './ownership.ts';
 import type { Meta } from './requests.ts';
 import { act, defer, reject, rejectFor, reply, send, tell, type Asked, type Issue, type Seen } from './telling.ts';
 import { quotaClaim, quotaRelease } from './quota.ts';
@@ -22,7 +23,7 @@ export interface Waiter {
   readonly result: 'created' | 'updated' | 'unchanged' | 'deleted';
 }
 
-export interface DeclaredContext<Spec> {
+export interface DeclaredContext<Spec> extends Managed {
   readonly id: string;
   readonly uid: string;
   /** The newest accepted spec; null before the first. */
@@ -130,7 +131,8 @@ function declarationsOf<Spec extends object, C extends DeclaredContext<Spec>, E 
     changesIn,
     replaced: (at: At): readonly SpecChange[] => changesIn(at).filter(({ change }) => change === 'replace'),
     isSameSpec: (at: At): boolean => changesIn(at).length === 0,
-    sameMetadata: (at: At): boolean => hasMetadata(at.context, declaration(at)),
+    sameMetadata: (at: At): boolean =>
+      hasMetadata(at.context, declaration(at)) && keepsOwner(at.context, at.event.meta),
   };
 }
 
@@ -250,11 +252,12 @@ export function declaredKit<Spec extends object, C extends DeclaredContext<Spec>
       const { spec, labels = at.context.labels, protect = at.context.protect } = declaration(at);
       const { context, event } = at;
       const generation = context.generation + 1;
-      return { uid: context.uid || event.meta.ulid, spec, labels, protect, generation } as Partial<C>;
+      const managed = managedAfter(context, event.meta);
+      return { uid: context.uid || event.meta.ulid, spec, labels, protect, generation, ...managed } as Partial<C>;
     }),
     takeMetadata: change((at) => {
       const { labels = at.context.labels, protect = at.context.protect } = declaration(at);
-      return { labels, protect } as Partial<C>;
+      return { labels, protect, ...managedAfter(at.context, at.event.meta) } as Partial<C>;
     }),
     claimQuota: say(({ context }) => [send(tenantOf(context.id), quotaClaim({ kind, claimant: context.id }))]),
     releaseQuota: say(({ context }) => [send(tenantOf(context.id), quotaRelease({ kind, claimant: context.id }))]),

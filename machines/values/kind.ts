@@ -85,6 +85,8 @@ export interface Command<Params extends z.ZodType = z.ZodType> {
   readonly creates?: boolean;
   /** Overload exemption: accepted by a full node, because it may end the overload. Only for kinds with few actors. */
   readonly exemptFromOverload?: boolean;
+  /** Fields of these params that only operators may set so, with what others are told. */
+  readonly operatorsOnly?: (params: never) => readonly RestrictedField[];
 }
 
 export const command = <Params extends z.ZodType>(
@@ -164,6 +166,8 @@ export interface Declared<Spec extends z.ZodObject = z.ZodObject> {
   readonly permission?: 'scope' | 'admin';
   /** Its objects are of tenant `system` only. */
   readonly ofSystem?: boolean;
+  /** Its objects may be of tenant `system`, too, which is no object and has no quota. */
+  readonly inSystemToo?: boolean;
   /** Titles and values of the columns that lists show beside id and state. */
   readonly columns: Readonly<
     Record<string, (spec: ValueOf<Spec>, status: Readonly<Record<string, unknown>>) => unknown>

@@ -39,6 +39,8 @@ const texts: Readonly<Record<string, readonly string[]>> = {
   volume: ['volume/t/d', 'volume/t/n'],
   snapshot: ['snapshot/t/s', 'snapshot/t/n'],
   image: ['image/t/i', 'image/t/n'],
+  plan: ['plan/t/n.p1', 'plan/t/n.p2'],
+  deployment: ['deployment/t/n'],
   holder: ['vm/t/n', 'vm/t/m'],
   by: ['port/t/p', 'security-group/t/n'],
   of: ['security-group/t/n', 'address-set/t/n'],

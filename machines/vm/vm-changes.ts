@@ -2,6 +2,7 @@
 import { assertEvent } from 'xstate';
 import { withCondition } from '../values/conditions.ts';
 import { failureOf } from '../values/failures.ts';
+import { managedAfter } from '../values/ownership.ts';
 import type { IncarnationDisk, IncarnationNic } from '../values/wiring.ts';
 import * as contexts from './vm-context.ts';
 import {
@@ -48,7 +49,8 @@ export const wantDeclared = ({ context }: At): Change => ({
   wanted: contexts.declaresRun(specIn(context)) ? 'running' : 'stopped',
 });
 
-function accepted(context: VmContext, { spec, labels, protect }: Omit<Proposal, 'awaited'>, at: number): Change {
+function accepted(context: VmContext, proposal: Omit<Proposal, 'awaited'>, at: number): Change {
+  const { spec, labels, protect, ...managed } = proposal;
   const isWanted = contexts.declaresRun(spec);
   const isChanged = spec.restart !== 'manual' && isWanted !== (context.spec && contexts.declaresRun(context.spec));
   const changes: Change = {
@@ -56,6 +58,7 @@ function accepted(context: VmContext, { spec, labels, protect }: Omit<Proposal, 
     spec,
     labels: labels ?? context.labels,
     protect: protect ?? context.protect,
+    ...managed,
     generation: context.generation + 1,
     proposed: null,
   };
@@ -65,9 +68,10 @@ function accepted(context: VmContext, { spec, labels, protect }: Omit<Proposal, 
   return { ...changes, ...progress, conditions: withCondition(progress.conditions, contexts.restCondition(spec), at) };
 }
 
-export function declarationOf({ event }: At): Omit<Proposal, 'awaited'> {
+export function declarationOf({ context, event }: At): Omit<Proposal, 'awaited'> {
   assertEvent(event, ['vm.update', 'vm.apply']);
-  return { spec: event.spec, labels: event.labels ?? null, protect: event.protect ?? null };
+  const { spec, labels = null, protect = null, meta } = event;
+  return { spec, labels, protect, ...managedAfter(context, meta) };
 }
 
 /** Accepts a changed spec that needs no new port. */
@@ -84,7 +88,8 @@ export function propose(seen: At): Change {
 /** @throws TypeError without a proposal */
 export function acceptProposed({ context, event }: At): Change {
   if (context.proposed === null) throw new TypeError(`${context.id} has no proposed change`);
-  return accepted(context, context.proposed, event.meta.at);
+  const { awaited: _, ...proposal } = context.proposed;
+  return accepted(context, proposal, event.meta.at);
 }
 
 export const noteProgress = ({ context, event }: At): Change => contexts.progressOf(context, event.meta.at);

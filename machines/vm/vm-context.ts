@@ -6,6 +6,7 @@ import { newDeclared, type DeclaredContext } from '../values/declared.ts';
 import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
+import type { Managed } from '../values/ownership.ts';
 import type { SpecChange, ValueOf } from '../values/kind.ts';
 import type { migrateLimits } from '../values/migration-limits.ts';
 import type { MigrationSummary } from '../migration/migration-protocol.ts';
@@ -16,7 +17,7 @@ import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof, TapP
 import { vmKind, type VmEvent, type VmNic, type VmSpec } from './vm-protocol.ts';
 
 /** A change that is accepted once the ports of its added NICs have addresses. */
-export interface Proposal {
+export interface Proposal extends Managed {
   readonly spec: VmSpec;
   /** Null: unchanged. */
   readonly labels: Readonly<Record<string, string>> | null;

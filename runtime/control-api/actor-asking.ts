@@ -31,7 +31,11 @@ export interface Asking {
 }
 
 /** @throws PhotonError the actor's refusal; `unknown` when there is no reply in time */
-export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promise<CommandResult> {
+export function askActor(
+  ports: Pick<ApiPorts, 'ask' | 'limits' | 'clock' | 'waits'>,
+  caller: Pick<Caller, 'principal' | 'trace'>,
+  asking: Asking,
+): Promise<CommandResult> {
   const { id, envelope, before } = asking;
   const command = commandOf(caller, asking);
   const waitMs = Math.min(envelope.waitMs ?? ports.limits.commandWaitMs, ports.limits.maxCommandWaitMs);
@@ -63,7 +67,7 @@ export function askActor(ports: ApiPorts, caller: Caller, asking: Asking): Promi
 /** No client's key has a space: the key of a dry run can be used for the command itself. */
 const dryRunKey = 'dry-run ';
 
-function commandOf({ principal, trace }: Caller, asking: Asking): Command {
+function commandOf({ principal, trace }: Pick<Caller, 'principal' | 'trace'>, asking: Asking): Command {
   const { id, method, event, digested, envelope, dryRun = false } = asking;
   const whole = { ...event, type: method };
   const { idempotencyKey, ifVersion, durability } = envelope;

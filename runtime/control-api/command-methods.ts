@@ -40,6 +40,30 @@ export function commandMethods(ports: ApiPorts): Map<string, Method> {
   return methods;
 }
 
+/** The ports that a command needs. */
+export type CommandPorts = Pick<ApiPorts, 'registry' | 'reader' | 'ask' | 'secrets' | 'limits' | 'clock' | 'waits'>;
+
+/** Who sends a command. */
+export type Sender = Pick<Caller, 'principal' | 'trace'>;
+
+/**
+ * Sends a command that no client sent, on the same way: params, permissions, references, secrets and receipts are those
+ * of the control API. @throws PhotonError as the method does
+ */
+export function sendCommand(
+  ports: CommandPorts,
+  sender: Sender,
+  method: string,
+  envelope: Envelope,
+): Promise<CommandResult> {
+  const [kind = '', name = ''] = method.split('.');
+  const definition = ports.registry.kinds.get(kind);
+  const command = definition?.commands[name];
+  if (definition === undefined || command === undefined)
+    throw new PhotonError('bug', 'method_unknown', `there is no method ${method}`);
+  return performCommand(ports, definition, command, method, envelope, sender);
+}
+
 /**
  * A hand-written check of the common form of the envelope, because parsing with `commandEnvelope` takes ten times as
  * long. A test compares it with the schema.
@@ -79,12 +103,12 @@ function refuseReservedFields(definition: ActorDefinition, name: string, command
 }
 
 function performCommand(
-  ports: ApiPorts,
+  ports: CommandPorts,
   definition: ActorDefinition,
   command: CommandDefinition,
   method: string,
   envelope: Envelope,
-  caller: Caller,
+  caller: Sender,
 ): Promise<CommandResult> {
   const { principal } = caller;
   const { scope } = envelope;
@@ -116,7 +140,7 @@ function refuseRestricted(command: CommandDefinition, event: Record<string, unkn
   if (first !== undefined) throw reject('forbidden', `${first.path}: ${first.message}`, issues);
 }
 
-function askChecked(ports: ApiPorts, caller: Caller, command: CommandDefinition, asking: Asking) {
+function askChecked(ports: CommandPorts, caller: Sender, command: CommandDefinition, asking: Asking) {
   const { id, event } = asking;
   const references = command.references?.(event as never, id) ?? [];
   if (references.length === 0) return askActor(ports, caller, asking);
@@ -140,7 +164,7 @@ function namedActor(definition: ActorDefinition, method: string, text: string): 
  */
 async function checkReferences(
   { reader, registry }: Pick<ApiPorts, 'reader' | 'registry'>,
-  caller: Caller,
+  caller: Sender,
   scope: string,
   references: readonly Reference[],
 ): Promise<void> {

@@ -12,6 +12,7 @@ import { idOf, systemTenant } from '@photoncloud/machines/values/identifiers';
 import type { SpecChange } from '@photoncloud/machines/values/kind';
 import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { changeLines } from './change-text.ts';
 import { inOrder, sourcesOf, type Declaration } from './document-schema.ts';
 import { askWithin, type Deadline } from './deadline.ts';
 import { withoutEqualSecrets } from './secret-changes.ts';
@@ -193,46 +194,8 @@ export const diffDocuments = (client: PhotonClient, declarations: readonly Decla
 
 const signs = { create: '+', update: '~', replace: '!', unchanged: '=' } as const;
 
-/** Without the fields that say nothing. */
-const plain = (value: unknown): unknown =>
-  typeof value !== 'object' || value === null || Array.isArray(value)
-    ? value
-    : Object.fromEntries(
-        Object.entries(value)
-          .filter(([, one]) => one !== null && one !== '')
-          .map(([name, one]) => [name, plain(one)]),
-      );
-
-const isListOfObjects = (value: unknown): value is readonly object[] =>
-  Array.isArray(value) && value.every((one) => typeof one === 'object' && one !== null);
-
-/** Items of a list that is replaced as a whole: those that go and those that come, on lines of their own. */
-function itemLines(before: readonly object[], after: readonly object[]): readonly string[] {
-  const texts = (items: readonly object[]): readonly string[] => items.map((item) => JSON.stringify(plain(item)));
-  const [had, has] = [texts(before), texts(after)];
-  const gone = had.filter((one) => !has.includes(one)).map((one) => `- ${one}`);
-  const come = has.filter((one) => !had.includes(one)).map((one) => `+ ${one}`);
-  return gone.length + come.length === 0
-    ? ['the same items in another order, or another number of times']
-    : [...gone, ...come];
-}
-
 /** A line per object, and below it a line per field with its class of change. */
 export function differenceText({ id, result, changes }: Difference): string {
   const said = result === 'replace' ? 'refused: a field cannot change; delete the object and create it again' : result;
-  const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
-  const when = (change: SpecChange['change']) => (change === 'replace' ? 'cannot change' : change);
-  const what = ({ before, after, of }: SpecChange): string => {
-    if (of === 'addition') return `+ ${shown(after)}`;
-    if (of === 'removal') return `- ${shown(before)}`;
-    return `${of === 'order' ? 'order ' : ''}${shown(before)} -> ${shown(after)}`;
-  };
-  const width = Math.max(0, ...changes.map(({ path }) => path.length));
-  const lines = changes.flatMap((one): readonly string[] => {
-    const { path, before, after, change, of } = one;
-    if (of !== undefined || !isListOfObjects(before) || !isListOfObjects(after))
-      return [`    ${path.padEnd(width)}  ${what(one)}  (${when(change)})`];
-    return [`    ${path.padEnd(width)}  (${when(change)})`, ...itemLines(before, after).map((line) => `      ${line}`)];
-  });
-  return [`${signs[result]} ${id}  ${said}`, ...lines].join('\n');
+  return [`${signs[result]} ${id}  ${said}`, ...changeLines(changes)].join('\n');
 }

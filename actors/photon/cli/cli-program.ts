@@ -3,6 +3,7 @@
  * photon-main.
  */
 import { clusterId } from '@photoncloud/machines/values/identifiers';
+import { reject } from '@photoncloud/runtime/contract/errors';
 import { Command } from 'commander';
 import { addAddresses } from './address-commands.ts';
 import { applyDocuments, diffDocuments, differenceText, tryDocuments } from './apply-documents.ts';
@@ -16,8 +17,10 @@ import {
   type ListOutput,
   type Output,
 } from './cli-options.ts';
-import { exitCodes } from './cli-session.ts';
+import { exitCodes, type Session } from './cli-session.ts';
 import { deadlineIn } from './deadline.ts';
+import { applyFiles, applyPlan } from './deploy-commands.ts';
+import { addDeploying, adoptOption, allowDeletesOption, deploymentOption, pruneOption } from './deploy-options.ts';
 import { readAllDocuments } from './document-schema.ts';
 import { addConsole } from './console-command.ts';
 import { addDelete } from './delete-command.ts';
@@ -38,23 +41,58 @@ import { stateWord } from './text-table.ts';
 const filesSay = 'YAML or JSON documents; repeatable, - reads standard input';
 
 interface ApplyOptions {
-  readonly file: readonly string[];
+  readonly file?: readonly string[];
+  readonly deployment?: string;
+  readonly plan?: string;
+  readonly prune?: boolean;
+  readonly adopt?: boolean;
+  readonly allowDeletes?: number;
   readonly wait?: boolean;
   readonly dryRun?: boolean;
   readonly timeout: number;
 }
 
+const deploymentOnly = ['plan', 'prune', 'adopt'] as const;
+
+/** Either files or a plan must be named; a file without -f is the usual slip. */
+function checkApply(apply: Command): void {
+  const { file, plan } = apply.opts<ApplyOptions>();
+  if (file === undefined && plan === undefined) apply.error("error: option '-f, --file <path>' not specified");
+  if (apply.args.length > 0) apply.error(`error: ${apply.args.join(' ')} is no option; name files with -f`);
+}
+
+async function applyDeployment(session: Session, name: string, options: ApplyOptions): Promise<void> {
+  const id = targetOf(session, 'deployment', name);
+  const { file = [], plan } = options;
+  if (options.dryRun === true)
+    throw reject('plan_needed', 'a deployment shows what it would do with photon plan; leave out --dry-run');
+  if (plan !== undefined) return applyPlan(session, id, plan, options);
+  return applyFiles(session, id, { ...options, file });
+}
+
 function addApply(program: Command): void {
   const apply = program
     .command('apply')
-    .description('create and update what the documents in a file declare')
-    .addOption(fileOption(filesSay).makeOptionMandatory())
+    .description('create and update what the documents in a file declare, by themselves or as a deployment')
+    .addOption(fileOption(filesSay))
+    .addOption(deploymentOption())
+    .option('--plan <digest>', 'carry out this plan of the deployment, and nothing else')
+    .addOption(pruneOption())
+    .addOption(adoptOption())
+    .addOption(allowDeletesOption())
     .option('--wait', 'wait until every object has settled')
     .option('--dry-run', 'ask what would be done, and change nothing; quotas and addresses are not asked')
     .addOption(timeoutOption(600))
+    .allowExcessArguments()
+    .hook('preAction', checkApply)
     .action(
       withSession(program, async (session, options: ApplyOptions) => {
-        const declared = readAllDocuments(options.file, session.tenantOrNone);
+        if (options.deployment !== undefined) return await applyDeployment(session, options.deployment, options);
+        const { file = [] } = options;
+        const only = deploymentOnly.find((name) => options[name] !== undefined);
+        if (only !== undefined)
+          throw reject('deployment_needed', `--${only} is for a deployment; name one with --deployment`);
+        const declared = readAllDocuments(file, session.tenantOrNone);
         if (options.dryRun === true) {
           return await tryDocuments(session.client, declared, deadlineIn(options.timeout), (id, result) =>
             say(`${result.padEnd(9)}  ${id}  (dry run)`),
@@ -71,7 +109,13 @@ function addApply(program: Command): void {
         });
       }),
     );
-  withExamples(apply, 'apply -f network.yaml --wait', 'apply -f network.yaml --dry-run');
+  withExamples(
+    apply,
+    'apply -f network.yaml --wait',
+    'apply -f network.yaml --dry-run',
+    'apply --plan 3f9a1c2b77d0 --deployment web',
+  );
+  addDeploying(program, filesSay);
   const diff = program
     .command('diff')
     .description(
@@ -253,7 +297,8 @@ export function createCli(): Command {
     });
   program.addHelpText(
     'after',
-    '\nexit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 unknown (run it again), 5 unreachable\n',
+    '\nexit codes: 0 done, 1 refused or failed, 2 usage, 3 not found, 4 unknown (run it again), 5 unreachable,\n' +
+      '6 (plan, drift) there is something to do\n',
   );
   program.commandsGroup('Objects:');
   addApply(program);

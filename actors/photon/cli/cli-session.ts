@@ -14,7 +14,7 @@ import { z } from 'zod';
 import { callerPath } from './cli-options.ts';
 
 /** Documented in `photon --help`. */
-export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5 } as const;
+export const exitCodes = { ok: 0, refused: 1, usage: 2, notFound: 3, unknown: 4, unreachable: 5, differs: 6 } as const;
 
 const clientFileSchema = z.strictObject({
   url: z.string(),

@@ -1,7 +1,7 @@
 /** The published JSON Schema of documents: generated from the schema that validates them; a test compares the two. */
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { documentSchema } from './document-schema.ts';
+import { documentSchema } from '../../kind/documents.ts';
 
 export const schemaPath = resolve(import.meta.dirname, '../../../docs/document.schema.json');
 

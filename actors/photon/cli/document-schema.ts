@@ -4,49 +4,13 @@
  * list of objects, as the state file that Nix writes. Unknown fields are refused with their path.
  */
 import { readFileSync } from 'node:fs';
+import type { DesiredObject } from '@photoncloud/machines/deployment/desired-objects';
 import { declaredKinds } from '@photoncloud/machines/kinds';
-import { nameSchema, portNameSchema, systemTenant } from '@photoncloud/machines/values/identifiers';
-import type { AnyDeclared, KindSchema } from '@photoncloud/machines/values/kind';
 import { PhotonError, describeCause, reject, type Issue } from '@photoncloud/runtime/contract/errors';
 import { issuesOf } from '@photoncloud/runtime/control-api/api-problem';
 import { LineCounter, isNode, parseAllDocuments, type Document } from 'yaml';
-import { z } from 'zod';
 import { callerPath } from './cli-options.ts';
-import { declarationParams } from '../../kind/kind-definition.ts';
-
-const apiVersion = z.literal('photon.v1').default('photon.v1');
-
-const declaredOf = ({ kind, declared }: KindSchema): AnyDeclared => {
-  if (declared === undefined) throw new TypeError(`${kind} is not declared by clients`);
-  return declared;
-};
-
-/** A tenant is named by its own name, and objects of tenant `system` need not say so. */
-const tenantField = ({ naming, ofSystem }: AnyDeclared) =>
-  naming === 'tenant' ? {} : { tenant: ofSystem === true ? z.literal(systemTenant).optional() : nameSchema.optional() };
-
-const ofSystem: ReadonlySet<string> = new Set(
-  declaredKinds.filter(({ declared }) => declared?.ofSystem === true).map(({ kind }) => kind),
-);
-
-function documentOf(schema: KindSchema) {
-  const declared = declaredOf(schema);
-  const { spec, labels, protect } = declarationParams(declared).whole.shape;
-  return z.strictObject({
-    apiVersion,
-    kind: z.literal(schema.kind),
-    ...tenantField(declared),
-    name: declared.naming === 'vm.nic' ? portNameSchema : nameSchema,
-    labels,
-    protect,
-    spec,
-  });
-}
-
-const [first, ...others] = declaredKinds.map(documentOf);
-if (first === undefined) throw new TypeError('no kind is declared by clients');
-
-export const documentSchema = z.discriminatedUnion('kind', [first, ...others]).meta({ id: 'PhotonDocument' });
+import { desiredSchema, documentSchema, tenantOfDocument } from '../../kind/documents.ts';
 
 export interface Declaration {
   readonly kind: string;
@@ -77,8 +41,18 @@ function textOf(path: string): string {
  * @throws rejection `document_invalid` whose issues name document, path and reason; `file_unreadable`;
  * `documents_needed` when the files declare nothing
  */
-export function readAllDocuments(paths: readonly string[], tenant: string | undefined): Declaration[] {
-  const read: Reading = { issues: [], declarations: [], tenant };
+export const readAllDocuments = (paths: readonly string[], tenant: string | undefined): Declaration[] =>
+  readDeclarations(paths, tenant, documentSchema);
+
+/** A document of the desired state of a deployment. */
+export interface DesiredDeclaration extends Declaration, Pick<DesiredObject, 'deletionPolicy' | 'movedFrom'> {}
+
+/** The same for documents of a deployment, which say more. */
+export const readDesired = (paths: readonly string[], tenant: string | undefined): DesiredDeclaration[] =>
+  readDeclarations(paths, tenant, desiredSchema) as DesiredDeclaration[];
+
+function readDeclarations(paths: readonly string[], tenant: string | undefined, schema: Reading['schema']) {
+  const read: Reading = { issues: [], declarations: [], tenant, schema };
   for (const path of paths) readFile(path, read);
   const { issues, declarations } = read;
   const names = paths.join(', ');
@@ -92,6 +66,7 @@ interface Reading {
   readonly issues: Issue[];
   readonly declarations: Declaration[];
   readonly tenant: string | undefined;
+  readonly schema: typeof documentSchema;
 }
 
 /** Line of a field in its file, or of the innermost field around it that the document has. */
@@ -136,8 +111,8 @@ function readFile(path: string, read: Reading): void {
 
 /** @param lineIn line of a field of the document */
 function takeDocument(value: unknown, origin: string, lineIn: (field: string) => number, read: Reading): void {
-  const { issues, declarations, tenant: given } = read;
-  const checked = documentSchema.safeParse(value);
+  const { issues, declarations, tenant: given, schema } = read;
+  const checked = schema.safeParse(value);
   if (!checked.success) {
     issues.push(
       ...issuesOf(checked.error).map(({ path: field, message }) => ({
@@ -148,7 +123,7 @@ function takeDocument(value: unknown, origin: string, lineIn: (field: string) =>
     return;
   }
   const { tenant: own, ...rest } = checked.data as unknown as Omit<Declaration, 'tenant'> & { tenant?: string };
-  const tenant = rest.kind === 'tenant' ? rest.name : ofSystem.has(rest.kind) ? systemTenant : (own ?? given);
+  const tenant = tenantOfDocument({ ...rest, tenant: own }, given);
   if (tenant === undefined) {
     issues.push({ path: `${origin} tenant`, message: 'is missing; write it, or name one with -t TENANT' });
     return;

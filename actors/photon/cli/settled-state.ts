@@ -1,8 +1,8 @@
 /** Waits until an object has settled: in a resting state of its kind, in a requested state, or in a failed state. */
-import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { clientClock } from '@photoncloud/runtime/client/client-clock';
+import { failedStates, isRealized, restingStatesOf } from '../../kind/resting-states.ts';
 import type { Deadline } from './deadline.ts';
 
 interface Seen {
@@ -12,18 +12,8 @@ interface Seen {
   readonly status?: unknown;
 }
 
-const restingStates: Readonly<Record<string, RegExp>> = {
-  tenant: /^active$/,
-  vm: /^(running|paused|stopped)$/,
-  port: /^(unbound|active)$/,
-  'service-ip': /^allocated\.(active|noBackends|degraded)$/,
-  'external-address': /^(attached|detached)$/,
-  volume: /^(available|held\.attached)$/,
-};
 /** How long the answer to a wait that has ended may take. */
 const reasonMs = 1_000;
-
-const failedStates = /^(failed|rejected|held\.stuck)/;
 
 /** The reason that the object shows, or the command that shows more. */
 async function reasonOf(client: PhotonClient, id: string, within: CallOptions): Promise<string> {
@@ -31,18 +21,9 @@ async function reasonOf(client: PhotonClient, id: string, within: CallOptions): 
   return reason ?? 'photon describe shows more';
 }
 
-interface DeclaredStatus {
-  readonly generation?: number;
-  readonly observedGeneration?: number;
-  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-}
-
-/** True when the newest declaration is realized, or needs only a restart, which is a separate command. */
-async function isRealized(client: PhotonClient, id: string, within: CallOptions): Promise<boolean> {
+async function isSettled(client: PhotonClient, id: string, within: CallOptions): Promise<boolean> {
   const { status } = await client.call('actor.get', { id }, within);
-  const { generation = 0, observedGeneration = 0, conditions = [] } = (status ?? {}) as DeclaredStatus;
-  if (observedGeneration >= generation) return true;
-  return conditions.some(({ type, status: is }) => type === 'RestartRequired' && is === 'True');
+  return isRealized(status);
 }
 
 export interface SettleOptions {
@@ -59,7 +40,7 @@ export interface SettleOptions {
  * @throws defeat `not_settled` when it failed or was removed; unknown `wait_timeout`, which names the current state
  */
 export async function settle(client: PhotonClient, id: string, options: SettleOptions): Promise<string> {
-  const wanted = options.until ?? restingStates[partsOfId(id).kind] ?? /^ready$/;
+  const wanted = options.until ?? restingStatesOf(id);
   let last: Seen = { id, stateName: 'unknown', lifecycle: 'live' };
   const controller = new AbortController();
   const cancel = clientClock.after(options.deadline.leftMs(), () => controller.abort());
@@ -74,7 +55,7 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
       last = seen;
       const state = seen.lifecycle === 'removed' ? 'removed' : seen.stateName;
       options.onWait(`${id} ${state}`);
-      if (wanted.test(state) && (options.until !== undefined || (await isRealized(client, id, { signal }))))
+      if (wanted.test(state) && (options.until !== undefined || (await isSettled(client, id, { signal }))))
         return state;
       if (state === 'removed') {
         throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });

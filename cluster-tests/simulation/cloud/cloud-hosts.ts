@@ -6,7 +6,7 @@
  */
 import { unusedTaps } from '@photoncloud/actors/agent/kept-objects';
 import { StrayBindings } from '@photoncloud/actors/agent/stray-bindings';
-import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { emptyHost, tellGone } from '@photoncloud/actors/photon/fenced-host';
 import { createRegistry } from '@photoncloud/actors/registry';
@@ -79,7 +79,7 @@ export class CloudHosts {
   addNodes(): void {
     const { simulation } = this;
     const { limits, controllers } = simulation.options;
-    let registry = createRegistry(noDataplane, noAgent, noHosts);
+    let registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
     for (let at = 1; at <= controllers; at += 1)
       simulation.addNode({
         name: `c${at}`,
@@ -87,7 +87,7 @@ export class CloudHosts {
         limits,
         registry: ({ process, fence }) => {
           this.noteDeath(process);
-          return (registry = createRegistry(noDataplane, noAgent, { fence }));
+          return (registry = createRegistry(noDataplane, noAgent, { fence }, noDeployer));
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
         onHostShard: (grant, { host: inlet, reader, process: { log } }) =>
@@ -158,6 +158,7 @@ export class CloudHosts {
         },
       },
       noHosts,
+      noDeployer,
     );
     return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };
   }

@@ -18,7 +18,7 @@ import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
 import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
 import { factsOf } from '../../checkers/store-facts.ts';
-import { noAgent, noDataplane, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import { partsOf } from '@photoncloud/runtime/contract/identifiers';
@@ -38,7 +38,7 @@ import type { SimulatedKernel } from './simulated-kernel.ts';
 import { remotesOf } from './simulated-routes.ts';
 import { storedActors, storedRows } from './stored-actors.ts';
 
-const registry = createRegistry(noDataplane, noAgent, noHosts);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
 
 const isQuiet = ({ to, event }: Message): boolean =>
   registry.kinds.get(partsOf(to).kind)?.ignored?.includes(event.type) === true;

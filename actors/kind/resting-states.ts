@@ -1,0 +1,30 @@
+/** When a declared object has come to rest: in a resting state of its kind, with its newest declaration realized. */
+import { partsOfId } from '@photoncloud/machines/values/identifiers';
+
+const restingStates: Readonly<Record<string, RegExp>> = {
+  tenant: /^active$/,
+  vm: /^(running|paused|stopped)$/,
+  port: /^(unbound|active)$/,
+  'service-ip': /^allocated\.(active|noBackends|degraded)$/,
+  'external-address': /^(attached|detached)$/,
+  volume: /^(available|held\.attached)$/,
+  deployment: /^(ready|watching)$/,
+};
+
+export const restingStatesOf = (id: string): RegExp => restingStates[partsOfId(id).kind] ?? /^ready$/;
+
+/** States in which an object stays until somebody acts. */
+export const failedStates = /^(failed|rejected|held\.stuck)/;
+
+interface DeclaredStatus {
+  readonly generation?: number;
+  readonly observedGeneration?: number;
+  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+}
+
+/** True when the newest declaration is realized, or needs only a restart, which is a separate command. */
+export function isRealized(status: unknown): boolean {
+  const { generation = 0, observedGeneration = 0, conditions = [] } = (status ?? {}) as DeclaredStatus;
+  if (observedGeneration >= generation) return true;
+  return conditions.some(({ type, status: is }) => type === 'RestartRequired' && is === 'True');
+}
