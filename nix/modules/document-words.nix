@@ -20,6 +20,7 @@
     "tenant.quota.snapshot" = "Snapshots.";
     "tenant.quota.vm" = "VMs.";
     "tenant.quota.router" = "Routers.";
+    "tenant.quota.deployment" = "Deployments.";
     "tenant.quota.external-address" = "External addresses.";
     "tenant.quota.portsPerNetwork" = "Ports in each network.";
     "tenant.quota.volumeMib" = "MiB in all volumes together.";

@@ -20,7 +20,7 @@ let
   systemKinds = filter (kind: kind.isOfSystem) documents.kinds;
 
   exampleName = {
-    "address-set" = "office"; "external-address" = "page"; "external-network" = "internet"; image = "debian";
+    "address-set" = "office"; deployment = "web"; "external-address" = "page"; "external-network" = "internet"; image = "debian";
     network = "front"; port = "probe"; peering = "both"; router = "edge"; "security-group" = "web";
     "service-ip" = "page";
     snapshot = "before"; vm = "web-1"; volume = "web-root"; vpc = "lab";

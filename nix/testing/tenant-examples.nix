@@ -26,6 +26,7 @@
       vms.web-1 = { nics = [{ network = "front"; }]; disks = [{ volume = "root"; }]; };
       routers.edge = { };
       externalAddresses.page.network = "internet";
+      deployments.web = { };
     };
   };
 
@@ -139,6 +140,7 @@
       };
       externalAddresses.page = { network = "internet"; address = "203.0.113.12"; target.serviceIp = "page"; };
       externalAddresses.probe = { network = "internet"; target.port = "probe"; };
+      deployments.web = { mode = "enforce"; prune = true; adopt = true; maxDeletes = 10; readyWithinS = 600; };
     };
   };
 }
