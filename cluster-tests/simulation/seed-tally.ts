@@ -54,7 +54,17 @@ export class SeedTally {
     return (
       `faults\n${list(this.faults)}\nreached\n${list(this.reached)}\n` +
       `${this.events} events; longest time to settle after healing ${(this.longestSettleMs / 1000).toFixed(1)} s\n` +
-      this.line()
+      `${this.moves()}${this.line()}`
     );
+  }
+
+  /** How many moves of VMs did what was asked for; empty for a scenario without VMs. */
+  private moves(): string {
+    const endedAs = (how: string): number => this.reached.get(`a move of a VM has ended as ${how}`) ?? 0;
+    const [moved, back, refused] = [endedAs('moved'), endedAs('rolled-back'), endedAs('refused')];
+    const all = moved + back + refused;
+    if (all === 0) return '';
+    const share = ((100 * moved) / all).toFixed(0);
+    return `${all} moves of VMs: ${moved} moved (${share} %), ${back} rolled back, ${refused} found no host\n`;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Moves of the cloud simulation: what an operator does to take a port from one host to another, step by step, with
- * pauses in which hosts crash and controllers fail over. Now and then a step is left out, repeated, or names another
- * run. Used by cloud-workload.ts.
+ * Moves of the cloud simulation: VMs that tenants move, and what an operator does to take a port from one host to
+ * another, step by step, with pauses in which hosts crash and controllers fail over. Now and then a step is left out,
+ * repeated, or names another run. Used by cloud-workload.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { ClientRecord } from '../simulated-clients.ts';
@@ -14,6 +14,17 @@ export interface MoveTools {
   /** Nothing happens when the workload has stopped meanwhile. */
   readonly later: (delayMs: number, task: () => void) => void;
   readonly reach: (what: string) => void;
+}
+
+/** A tenant moves a running VM, to a host or to any, or ends its move. */
+export function moveVm(vm: string, { random, hosts }: Pick<MoveTools, 'random' | 'hosts'>) {
+  if (random.happens(0.12)) return ['migration.cancel', vm, {}] as const;
+  const to = random.happens(0.5) ? random.pick(hosts) : null;
+  const limits = {
+    onStall: random.pick(['abort', 'throttle', 'pause']),
+    deadlineSeconds: random.pick([10, 60, 3_600]),
+  };
+  return ['vm.migrate', vm, { to, ...limits }] as const;
 }
 
 /** The run that a port was prepared for, as `port.standby` is answered. */

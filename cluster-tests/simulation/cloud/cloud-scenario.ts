@@ -61,7 +61,7 @@ class CloudScenario implements Scenario {
   constructor(simulation: Simulation) {
     const chance = simulation.chance.split('cloud');
     this.simulation = simulation;
-    this.hosts = new CloudHosts(simulation, chance.whole(1, 3), chance.pick([1_200, 2_400, 8_000]));
+    this.hosts = new CloudHosts(simulation, chance.pick([1, 2, 2, 3, 3]), chance.pick([1_200, 2_400, 8_000]));
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
     this.storage = new CloudStorage(simulation, this.workload);
     this.clients = this.workload.clients;

@@ -11,7 +11,7 @@ import type { Chance } from '../seeded-random.ts';
 import { SimulatedClients, type ClientRecord } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import { imageRoot, sourceDigest, sourceUrl } from './cloud-hosts.ts';
-import { movePort, tendHost, type HostTools } from './cloud-moves.ts';
+import { movePort, moveVm, tendHost, type HostTools } from './cloud-moves.ts';
 
 /** What the store has of an object that others refer to. */
 interface Stored {
@@ -109,7 +109,11 @@ export class CloudWorkload {
     this.ask('system', this.externalNetwork(verb, change), 'operator', () => {});
   }
 
-  externalNetwork(verb: 'apply' | 'delete', change: { hosts: readonly string[]; tenants: unknown }): Request {
+  /** @param change may have pools of its own */
+  externalNetwork(
+    verb: 'apply' | 'delete',
+    change: { hosts: readonly string[]; tenants: unknown; pools?: readonly object[] },
+  ): Request {
     const pools = [{ from: '203.0.113.10', to: '203.0.113.20' }];
     const spec = { cidr: '203.0.113.0/24', gateway: '203.0.113.1', pools, interface: 'eth1', ...change };
     return [`external-network.${verb}`, 'public', verb === 'delete' ? {} : spec];
@@ -242,6 +246,7 @@ export class CloudWorkload {
       [4, () => ['vm.pause', vm, {}]],
       [4, () => ['vm.resume', vm, {}]],
       [3, () => ['vm.reset', vm, {}]],
+      [9, () => moveVm(vm, { random, hosts: this.hosts })],
       [7, () => this.volume(this.named(tenant, 'volume', volumes, false))],
       [4, () => ['volume.delete', this.named(tenant, 'volume', volumes, true), {}]],
       [

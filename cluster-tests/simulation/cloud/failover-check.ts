@@ -18,6 +18,7 @@ const lookForMs = 15_000;
 const againMs = 2_000;
 const tenant = 'flows';
 const external = 'external-network/system/public';
+const pools = [{ from: '203.0.113.10', to: '203.0.113.40' }];
 
 /** What dies -> after how long the next one leads, at most, as the decision states it; the publication comes on top. */
 const statedMs = { 'a gateway host': 800 + 900, 'the worker of a gateway host': 2_500 + gatewayPermitMs };
@@ -57,7 +58,8 @@ export class FailoverCheck {
     const gateways = [...this.hosts.kernels.keys()].slice(0, 2);
     const network = { vpc: 'main', subnets: [{ name: 'a', cidr: '10.9.0.0/28' }] };
     this.insist([
-      this.workload.externalNetwork('apply', { hosts: gateways, tenants: null }),
+      // Addresses that tenants have given back may rest: there are others.
+      this.workload.externalNetwork('apply', { hosts: gateways, tenants: null, pools }),
       ['tenant.create', tenant, {}],
       ['network.create', 'front', network],
       ['router.create', 'way', { vpc: 'main', external: { network: 'public', snat: true }, routes: [] }],
