@@ -17,13 +17,15 @@ export interface MoveCase {
   readonly lastsMs: number | null;
   /** The run may end with it: the guest boots anew. */
   readonly mayReboot: boolean;
+  /** The VM is another one afterwards, with another address: the hosts have something else then. */
+  readonly isAnother: boolean;
   /** It is ended at `sending`, so that its undoing is met. */
   readonly undone: boolean;
 }
 
 export const nameOf = ({ fault, at, subject }: MoveCase): string => `${fault} at ${at} of ${subject}`;
 
-type More = Partial<Pick<MoveCase, 'lastsMs' | 'mayReboot' | 'subject'>>;
+type More = Partial<Pick<MoveCase, 'lastsMs' | 'mayReboot' | 'subject' | 'isAnother'>>;
 
 const forward: readonly Step[] = [
   'reserving',
@@ -47,6 +49,7 @@ const each = (fault: string, inject: MoveFault, at: readonly Step[], more: More 
     inject,
     lastsMs: 4_000,
     mayReboot: false,
+    isAnother: false,
     undone: undoing.includes(step),
     ...more,
   }));
@@ -77,9 +80,13 @@ export const moveCases: readonly MoveCase[] = [
   ...each('SIGSTOP QEMU of source', faults.stopQemu('from'), ['sending', ...(whileItDecides ?? []).slice(1)]),
   ...each('SIGSTOP QEMU of target', faults.stopQemu('to'), ['sending', 'committing', 'switching']),
   ...each('SIGSTOP worker of source', faults.stopWorker('from'), [...main, 'stopping'], { lastsMs: 10_000 }),
-  ...each('SIGSTOP worker of target', faults.stopWorker('to'), main, { lastsMs: 10_000 }),
+  ...each('SIGSTOP worker of target', faults.stopWorker('to'), main, {
+    lastsMs: 10_000,
+  }),
   ...each('partition source | target', faults.partHosts, ['receiving', ...main, 'undoing']),
-  ...each('partition source | target, long', faults.partHosts, ['sending'], { lastsMs: 40_000 }),
+  ...each('partition source | target, long', faults.partHosts, ['sending'], {
+    lastsMs: 40_000,
+  }),
   ...each('partition source | controllers', faults.partFromControllers('from'), [...main, 'stopping', 'undoing']),
   ...each('partition target | controllers', faults.partFromControllers('to'), [...main, 'removing']),
   ...each('link of source down', faults.linkDown('from'), ['sending', 'committing', 'switching']),
@@ -87,15 +94,34 @@ export const moveCases: readonly MoveCase[] = [
   ...each('disk of target full', faults.fillDisk, ['reserving', 'preparing', 'sending'], { lastsMs: 8_000 }),
   ...each('cancelled, asked again at once', faults.cancelAndAgain, early),
   ...each('asked twice', faults.askTwice, ['reserving', 'sending', 'stopping', 'lingering']),
-  ...each('VM restarted', faults.restartGuest, main, { mayReboot: true, lastsMs: null }),
-  ...each('VM reset', faults.resetGuest, ['sending', 'switching'], { mayReboot: true, lastsMs: null }),
-  ...each('VM paused', faults.pauseGuest, ['sending', 'switching'], { lastsMs: 3_000 }),
-  ...each('VM stopped', faults.stopVm, [...main, 'lingering', 'undoing'], { mayReboot: true, lastsMs: 0 }),
-  ...each('VM deleted', faults.deleteVm, [...main, 'lingering', 'undoing'], { mayReboot: true, lastsMs: 0 }),
-  ...each('security group changed', faults.changeGroup, main, { lastsMs: null }),
+  ...each('VM restarted', faults.restartGuest, main, {
+    mayReboot: true,
+    lastsMs: null,
+  }),
+  ...each('VM reset', faults.resetGuest, ['sending', 'switching'], {
+    mayReboot: true,
+    lastsMs: null,
+  }),
+  ...each('VM paused', faults.pauseGuest, ['sending', 'switching'], {
+    lastsMs: 3_000,
+  }),
+  ...each('VM stopped', faults.stopVm, [...main, 'lingering', 'undoing'], {
+    mayReboot: true,
+    lastsMs: 0,
+  }),
+  ...each('VM deleted', faults.deleteVm, [...main, 'lingering', 'undoing'], {
+    mayReboot: true,
+    lastsMs: 0,
+    isAnother: true,
+  }),
+  ...each('security group changed', faults.changeGroup, main, {
+    lastsMs: null,
+  }),
   ...each('network gets a port', faults.changeNetwork, ['preparing', 'sending', 'switching'], { lastsMs: null }),
   ...each('worker of source restarted', faults.restartWorker('from'), [...main, 'stopping'], { lastsMs: 0 }),
-  ...each('worker of target restarted', faults.restartWorker('to'), main, { lastsMs: 0 }),
+  ...each('worker of target restarted', faults.restartWorker('to'), main, {
+    lastsMs: 0,
+  }),
   // The same kills of a VM with a shared volume, whose two runs share one file.
   ...each('kill -9 worker of source', faults.killWorker('from'), ['preparing', 'sending', 'committing', 'switching'], {
     subject: 'far',

@@ -1,7 +1,8 @@
 /**
- * `node cluster-tests/cluster/moving-faults-main.ts [TEXT...]`: runs every case of moving-cases.ts, or those whose name
- * contains one of the texts, in one cluster; after a failed case in a new one. Prints a line for each case and a table
- * at the end. Ends with status 1 when a case has failed. A leg of `npm run campaign`: `npm run campaign -- moves`.
+ * `node cluster-tests/cluster/moving-faults-main.ts [TEXT...]`: runs every case of moving-cases.ts, or those whose
+ * name contains one of the texts, in one cluster; in a new one after a failed case, or when the VM is another one.
+ * Prints a line for each case and a table at the end. Ends with status 1 when a case has failed. A leg of `npm run
+ * campaign`: `npm run campaign -- moves`.
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +19,10 @@ const logs = join(checkout, '.cache', 'campaign', 'moves');
 
 let open: { readonly scene: MovingScene; readonly judge: MoveJudge } | undefined;
 
-async function reopened(): Promise<{ readonly scene: MovingScene; readonly judge: MoveJudge }> {
+async function reopened(): Promise<{
+  readonly scene: MovingScene;
+  readonly judge: MoveJudge;
+}> {
   const scene = await MovingScene.open(['near', 'far'], (line) => console.log(line));
   open = { scene, judge: await MoveJudge.open(scene) };
   return open;
@@ -30,7 +34,10 @@ function keepLogs(scene: MovingScene, name: string): string {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const node of scene.cluster.topology.record.nodes)
-    if (node.programs.length > 0) cpSync(join(node.folder, 'log'), join(folder, node.name), { recursive: true });
+    if (node.programs.length > 0)
+      cpSync(join(node.folder, 'log'), join(folder, node.name), {
+        recursive: true,
+      });
   return folder;
 }
 
@@ -42,8 +49,8 @@ for (const [at, one] of cases.entries()) {
   results.push([one, result]);
   const seconds = (result.tookMs / 1_000).toFixed(0);
   console.log(`${at + 1}/${cases.length} ${result.verdict} ${name} (${seconds} s): ${result.how}`);
-  if (result.verdict !== 'FAILED') continue;
-  console.log(`  since ${since}; logs: ${keepLogs(scene, name)}`);
+  if (result.verdict !== 'FAILED' && !one.isAnother) continue;
+  if (result.verdict === 'FAILED') console.log(`  since ${since}; logs: ${keepLogs(scene, name)}`);
   await scene.close();
   open = undefined;
 }

@@ -35,7 +35,9 @@ test.after(async () => {
 
 function draw(): MoveCase[] {
   const chance = new Chance(`moves ${seed}`);
-  const left = moveCases.filter(({ subject, lastsMs }) => subject === 'near' && (lastsMs ?? 0) <= 10_000);
+  const left = moveCases.filter(
+    ({ subject, lastsMs, isAnother }) => subject === 'near' && !isAnother && (lastsMs ?? 0) <= 10_000,
+  );
   return Array.from({ length: drawn }, () => left.splice(chance.whole(0, left.length - 1), 1)[0] as MoveCase);
 }
 
@@ -61,6 +63,7 @@ test('the judge sees a second copy of a guest', async () => {
     inject: goesOn,
     lastsMs: 0,
     mayReboot: false,
+    isAnother: false,
     undone: false,
   };
   const { verdict, how } = await runCase(scene, judge, one);

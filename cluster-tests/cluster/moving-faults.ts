@@ -3,11 +3,12 @@
  * disk, and other commands about the same VM. Each returns what undoes it. The table of cases is in moving-cases.ts;
  * those of any cluster are in nemesis.ts.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { startNode } from './cluster-launch.ts';
-import { killInside, sightOf, type SeenProcess } from './crash-sight.ts';
+import { killInside, type SeenProcess } from './crash-sight.ts';
 import { tenant } from './crash-tenant.ts';
 import { printOf } from './moving-print.ts';
-import { codeOf, openRules, vmParamsOf, type MovingScene, type Subject } from './moving-scene.ts';
+import { codeOf, movers, openRules, vmParamsOf, type MovingScene, type Subject } from './moving-scene.ts';
 import { killed, parted, stopped, storeKilled } from './nemesis.ts';
 import { findProgram } from './node-program.ts';
 import { isAlive, signal, until } from './process-identity.ts';
@@ -43,17 +44,15 @@ export const killStore: MoveFault = ({ scene }) => storeKilled('s1').inject(scen
 
 async function qemuAt({ scene, subject }: Moving, node: string): Promise<SeenProcess> {
   const mac = await scene.macOf(subject);
-  const { qemus } = await sightOf(scene.cluster.topology, node);
-  const found = qemus.find(({ pid, words }) => pid > 1 && words.includes(mac)) ?? (await deeper(scene, node, mac));
-  if (found === undefined) throw new NotThere(`no QEMU of ${subject.vm} is on ${node}`);
-  return found;
+  const [pid] = await qemusWith(scene, node, mac);
+  if (pid === undefined) throw new NotThere(`no QEMU of ${subject.vm} is on ${node}`);
+  return { pid: Number(pid), startTime: '', words: '' };
 }
 
-/** A sight has only the beginning of a command line. */
-async function deeper({ cluster }: MovingScene, node: string, mac: string): Promise<SeenProcess | undefined> {
+/** Pids inside the node; a sight has only the beginning of a command line. */
+async function qemusWith({ cluster }: MovingScene, node: string, mac: string): Promise<string[]> {
   const argv = ['sh', '-c', `pgrep -f '^[^ ]*qemu-system.*${mac}' || true`];
-  const [pid = ''] = (await cluster.topology.exec(node, argv)).trim().split('\n');
-  return pid === '' ? undefined : { pid: Number(pid), startTime: '', words: '' };
+  return (await cluster.topology.exec(node, argv)).trim().split('\n').filter(Boolean);
 }
 
 export const killQemu =
@@ -146,10 +145,19 @@ export const askTwice: MoveFault = async ({ scene: { acme }, subject: { name }, 
   return nothing;
 };
 
+/** A command to a VM, which the test itself may hold for a moment. @returns undefined when it was done, or the code */
+async function tellVm({ scene: { acme }, subject: { name } }: Moving, verb: string, params: object = {}) {
+  for (;;) {
+    const code = await acme.ask(verb, name, { ...params }).then(() => undefined, codeOf);
+    if (code !== 'paused') return code;
+    await pause(50);
+  }
+}
+
 const command =
   (verb: string, params: object = {}): MoveFault =>
-  async ({ scene: { acme }, subject: { name } }) => {
-    const asked = acme.ask(verb, name, { ...params }).catch(codeOf);
+  async (moving) => {
+    const asked = tellVm(moving, verb, params);
     return async () => void (await asked);
   };
 
@@ -160,8 +168,10 @@ export const pauseGuest: MoveFault = async ({ scene: { acme }, subject: { name }
   return async () => void (await acme.ask('vm.resume', name).catch(codeOf));
 };
 
-export const stopVm: MoveFault = async ({ scene: { acme }, subject: { name, vm } }) => {
-  const asked = acme.ask('vm.stop', name, { graceMs: 0 });
+export const stopVm: MoveFault = async (moving) => {
+  const { scene, subject } = moving;
+  const [{ acme }, { name, vm }] = [scene, subject];
+  const asked = tellVm(moving, 'vm.stop', { graceMs: 0 });
   return async () => {
     await asked;
     await acme.reachState(vm, /^stopped$/, 120_000);
@@ -169,12 +179,27 @@ export const stopVm: MoveFault = async ({ scene: { acme }, subject: { name, vm }
   };
 };
 
-/** Its volume stays; it is declared again. */
-export const deleteVm: MoveFault = async ({ scene: { acme }, subject: { name, vm } }) => {
-  const asked = acme.ask('vm.delete', name);
+/** Its volume stays. Nothing of it is left on either host; then it is declared again, and has another address. */
+export const deleteVm: MoveFault = async (moving) => {
+  const { scene, subject } = moving;
+  const [{ acme }, { name, vm }] = [scene, subject];
+  const mac = await scene.macOf(subject);
+  const asked = tellVm(moving, 'vm.delete');
   return async () => {
     await asked;
     await acme.reachAbsence(vm, 120_000);
+    await acme.reachAbsence(subject.migration, 120_000);
+    for (const host of movers) {
+      let left: string[] = [];
+      const isGone = async (): Promise<boolean> => {
+        left = (await printOf(scene.cluster.topology, host)).filter((line) => line.includes(mac));
+        left.push(...(await qemusWith(scene, host, mac)));
+        return left.length === 0;
+      };
+      await until('nothing of the VM is left', isGone, 30_000).catch(() => {
+        throw new Error(`of the deleted VM ${host} still has: ${left.join('; ')}`);
+      });
+    }
     const again = acme.ask('vm.create', name, { ...vmParamsOf(acme, name) });
     await again;
     const target = { network: 'public', target: { port: `${name}.eth0` } };
@@ -186,8 +211,14 @@ export const deleteVm: MoveFault = async ({ scene: { acme }, subject: { name, vm
 export const changeGroup: MoveFault = async ({ scene, subject }) => {
   const { acme, cluster } = scene;
   const [page = {}, ...others] = openRules;
-  const more = { direction: 'ingress', protocol: 'tcp', ports: { from: 8080, to: 8080 } };
-  await acme.ask('security-group.update', 'web', { rules: [page, more, ...others] });
+  const more = {
+    direction: 'ingress',
+    protocol: 'tcp',
+    ports: { from: 8080, to: 8080 },
+  };
+  await acme.ask('security-group.update', 'web', {
+    rules: [page, more, ...others],
+  });
   return async () => {
     const host = (await scene.vm(subject)).host ?? '';
     const isThere = async (): Promise<boolean> =>

@@ -43,10 +43,16 @@ export async function runCase(scene: MovingScene, judge: MoveJudge, one: MoveCas
   try {
     const before = await judge.begin(subject);
     const from = before.status.host ?? '';
-    const missed = await meet(scene, one, { scene, subject, from, to: otherOf(from) });
+    const missed = await meet(scene, one, {
+      scene,
+      subject,
+      from,
+      to: otherOf(from),
+    });
     await judge.settled(subject);
-    const how = await judge.judge(subject, before, one.mayReboot);
-    await judge.judgeNext(subject);
+    const how = await judge.judge(subject, before, one);
+    // What the hosts have of another VM is not known.
+    if (!one.isAnother) await judge.judgeNext(subject);
     return missed === undefined ? result('passed', how) : result('missed', `${missed}; ${how}`);
   } catch (error) {
     await judge.end(subject).catch(() => undefined); // the error is what counts
