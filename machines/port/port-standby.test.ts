@@ -235,6 +235,7 @@ const losing: readonly Row[] = [
     from: 'migration/t/v',
     to: 'tapped',
     asks: [
+      'port.located > vpc',
       'binding.ensure > binding',
       'port.taken-over > migration',
       'port.taken-over > migration',

@@ -11,7 +11,7 @@ import { failureOf, type Failure } from '../values/failures.ts';
 import { clusterId, counterpartOf } from '../values/identifiers.ts';
 import { act, defer, reject, rejectFor, reply, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import type { HostFacts, TapProof } from '../values/wiring.ts';
-import { portLeft, segmentNeed } from '../vpc/vpc-protocol.ts';
+import { portLeft, portLocated, segmentNeed } from '../vpc/vpc-protocol.ts';
 import * as contexts from './port-context.ts';
 import type { At, PortContext } from './port-context.ts';
 import * as says from './port-protocol.ts';
@@ -197,6 +197,21 @@ function leaving(context: PortContext, { phase, facts }: Standby): readonly Aske
   return [address, ...context.located].map(left);
 }
 
+/**
+ * The one that was activated will not be proven. The former host leads to it already, so it is the place that the VPC
+ * has to know, and to forget when the port is taken off there.
+ */
+export function leaveFormer({ context }: At): readonly Asked[] {
+  const { standby, host, id: port, labels } = context;
+  if (standby?.phase !== 'retiring' || host === null) return [];
+  const { vpc, address } = contexts.grantOf(context);
+  const at = { port, host: host.index, groups: [] };
+  return [
+    send(vpc, portLocated({ ...at, address, labels })),
+    ...context.located.map((one) => send(vpc, portLocated({ ...at, address: one, pair: true }))),
+  ];
+}
+
 /** Removes it, if there is one; a command waits for that. */
 export function dropStandby(seen: At): Done {
   const { context, event } = seen;
@@ -316,6 +331,7 @@ export const standbyActions = {
   prepareStandby: act(prepareStandby),
   heedStandby: act(heedStandby),
   activate: act(activate),
+  leaveFormer: tell(leaveFormer),
   retireFormer: act(retireFormer),
   dropStandby: act(dropStandby),
   awaitStandby: act(awaitStandby),

@@ -84,7 +84,7 @@ export const moved = { target: '#port.unbinding', actions: 'noteNext' } as const
 /** Events that every state with a binding handles in the same way; `port.bind` is not among them. */
 export const bound = {
   // Its VM has moved here, and the tap that QEMU had opened was lost: the former host is left all the same.
-  'port.take-over': { guard: 'hasTakenOver', actions: ['retireFormer', 'tellTakenOver', 'tellTapLost'] },
+  'port.take-over': { guard: 'hasTakenOver', actions: ['leaveFormer', 'retireFormer', 'tellTakenOver', 'tellTapLost'] },
   ...living,
   ...deletedBy('port', inUse, { target: '#port.unbinding', actions: ['noteLeaving', 'awaitAnswer'] }),
   'port.rest': [foreign, { target: '#port.unbinding' }],
