@@ -68,6 +68,12 @@ export class DeployerSite {
     return this.#crashAt < this.commits;
   }
 
+  /** Resolves once the present controller has died. */
+  async died(): Promise<void> {
+    // It ends in no other way.
+    await this.life.death.promise.catch(() => undefined);
+  }
+
   async #ask(command: Command): Promise<Reply> {
     const { host, death } = this.life;
     return await Promise.race([host.ask(command), death.promise]);

@@ -277,4 +277,17 @@ test('an operator deploys objects of several tenants through a deployment of ten
   assert.is((await plan(documents, {}, id, root)).phase, 'empty');
 });
 
+test('200 objects are planned and applied, and the second plan of them is empty', async () => {
+  const id = 'deployment/acme/many';
+  const ports = Array.from({ length: 199 }, (_, at) => port(`m${at}`, 'many'));
+  const documents = [network('many', '10.30.0.0/22'), ...ports];
+  const beganAt = performance.now();
+  const made = await plan(documents, {}, id);
+  await execute(made.digest, undefined, id);
+  const tookMs = performance.now() - beganAt;
+  assert.is(made.counts.create, 200);
+  assert.is((await plan(documents, {}, id)).phase, 'empty');
+  console.log(`200 objects planned and applied in ${(tookMs / 1_000).toFixed(1)} s`);
+});
+
 test.run();
