@@ -322,7 +322,8 @@ function stepped(
 }
 
 test('on random walks, snapshots survive storing, messages fit their schemas, and states of trouble say why', () => {
-  const seed = Number(fc.sample(fc.integer({ min: 1, max: 2 ** 31 - 1 }), 1)[0]);
+  // The same walks in each run, so that a change is judged by itself; another seed walks elsewhere.
+  const seed = Number(process.env['PHOTON_WALK_SEED'] ?? 1);
   for (const chart of charts) {
     const { kind, machine, schema } = chart;
     const samples = samplesByType(chart);

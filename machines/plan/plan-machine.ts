@@ -123,13 +123,16 @@ const end = ({ event }: At): Change => ({ endedAt: event.meta.at });
 function noteResults({ context, event }: At): Change {
   assertEvent(event, 'plan.apply.done');
   const outcomes = { ...context.outcomes };
-  const problems = [...context.problems];
+  const found: PlanProblem[] = [];
   for (const { step, result, reason } of event.results) {
     outcomes[step] = { result, reason };
     const id = context.steps[step]?.id ?? context.id;
-    if (result !== 'done') problems.push({ id, reason: reason ?? `was ${result}` });
+    if (result !== 'done') found.push({ id, reason: reason ?? `was ${result}` });
   }
-  return { outcomes, problems, tries: 0, failure: null };
+  const [first] = found;
+  const message = `${first?.id} ${first?.reason}; make another plan`;
+  const failure = first === undefined ? null : { code: 'step_not_done', message, retryable: false };
+  return { outcomes, problems: [...context.problems, ...found], tries: 0, failure };
 }
 
 function noteUnready({ context, event }: At): Change {
