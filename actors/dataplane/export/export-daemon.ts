@@ -9,8 +9,7 @@
  * The daemon writes in threads and not with io_uring, whose requests may outlive the process; so a process that is
  * gone has no write on its way.
  */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import path from 'node:path';
+import { chmod, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DiskFormat, OwnerToken } from '@photoncloud/machines/values/wiring';
@@ -30,8 +29,8 @@ import {
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { startProgram } from '../program.ts';
 import { readTextFile } from '../storage-files.ts';
+import { keyObject, writeKeyFolder } from '../tls-key.ts';
 import { exportErrors, exportFailed, exportUncut } from './export-errors.ts';
-import { keyLine } from './export-key.ts';
 import { exportName, makeExportFolder, removeExportFolder, type ExportPaths } from './export-folder.ts';
 
 const exportId = 'volume';
@@ -105,10 +104,9 @@ export async function addressOf(paths: ExportPaths, ask: DaemonAsk): Promise<Dae
 }
 
 async function writeKey(site: DataplaneSite, paths: ExportPaths): Promise<void> {
-  const line = keyLine(site, await exportName(paths));
+  const key = site.options.exportKey(await exportName(paths));
   try {
-    await mkdir(paths.keys, { recursive: true, mode: 0o700 });
-    await writeFile(path.join(paths.keys, 'keys.psk'), line, { mode: 0o600 });
+    await writeKeyFolder(paths.keys, key);
   } catch (error) {
     throw fileError(`giving export ${paths.id} its key`, error);
   }
@@ -122,7 +120,7 @@ async function daemonArguments(paths: ExportPaths, ask: DaemonAsk, address: List
   const file = { driver: 'file', 'node-name': 'file', filename: ask.file, discard: 'unmap', aio: 'threads' };
   const disk = { driver: ask.format, 'node-name': exportNode, file: 'file', discard: 'unmap' };
   const isFar = address.type === 'inet';
-  const key = { 'qom-type': 'tls-creds-psk', id: 'key', endpoint: 'server', dir: paths.keys };
+  const key = keyObject('key', 'server', paths.keys);
   const server = { addr: address, 'max-connections': 8, ...(isFar ? { 'tls-creds': 'key' } : {}) };
   const name = await exportName(paths);
   return [

@@ -5,8 +5,8 @@
  */
 import path from 'node:path';
 import type { DiskSource, IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
-import { exportUser } from '../export/export-key.ts';
 import { seedSerial } from '../seed/seed-disk.ts';
+import { keyObject } from '../tls-key.ts';
 
 /** The machine type that both QEMU 7.2 and QEMU 10 know, so that a VM can move between hosts with either. */
 export const defaultMachineType = 'pc-q35-7.2';
@@ -128,13 +128,8 @@ function bytesArguments(disk: IncarnationDisk, index: number, { files, fileOf }:
     return ['-blockdev', JSON.stringify({ ...nbd, server })];
   }
   const server = { type: 'inet', host: source.address.host, port: String(source.address.port) };
-  const key = { 'qom-type': 'tls-creds-psk', id: `key${index}`, endpoint: 'client', username: exportUser };
-  return [
-    '-object',
-    JSON.stringify({ ...key, dir: keyFolder(files.emptyFolder, index) }),
-    '-blockdev',
-    JSON.stringify({ ...nbd, server, 'tls-creds': key.id }),
-  ];
+  const key = keyObject(`key${index}`, 'client', keyFolder(files.emptyFolder, index));
+  return ['-object', JSON.stringify(key), '-blockdev', JSON.stringify({ ...nbd, server, 'tls-creds': key.id })];
 }
 
 function diskArguments(disk: IncarnationDisk, index: number, parts: IncarnationParts): string[] {

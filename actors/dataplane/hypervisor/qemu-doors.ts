@@ -4,14 +4,14 @@
  * linked into that folder, where the same path leads to it before and after. For one on another host QEMU has a key.
  * Called by qemu-start.ts, and by export/ when a daemon was started again.
  */
-import { link, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { DiskSource, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { keyLine } from '../export/export-key.ts';
 import { exportPaths, type ExportPaths } from '../export/export-folder.ts';
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { listFolder } from '../storage-files.ts';
+import { writeKeyFolder } from '../tls-key.ts';
 import { keyFolder } from './qemu-arguments.ts';
 import { fileMissing } from './qemu-errors.ts';
 import { listRuns, type IncarnationPaths } from './qemu-folder.ts';
@@ -71,9 +71,7 @@ export async function linkDoors(site: DataplaneSite, from: ExportPaths): Promise
 }
 
 async function giveKey(site: DataplaneSite, paths: IncarnationPaths, index: number, source: DiskSource): Promise<void> {
-  const folder = keyFolder(paths.emptyFolder, index);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(path.join(folder, 'keys.psk'), keyLine(site, source.export), { mode: 0o600 });
+  await writeKeyFolder(keyFolder(paths.emptyFolder, index), site.options.exportKey(source.export));
 }
 
 /** Of every QEMU that was given it. */

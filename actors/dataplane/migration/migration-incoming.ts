@@ -20,7 +20,7 @@ import type { QmpClient } from '../hypervisor/qmp-client.ts';
 import { fileError } from '../kernel-errors.ts';
 import { checkUid } from '../wiring-checks.ts';
 import { migrationFailed } from './migration-errors.ts';
-import { allowing, giveKey, keyObject, settle, takeKey } from './migration-settings.ts';
+import { allowing, giveKey, keyId, settle, takeKey } from './migration-settings.ts';
 
 const incomingSchema = z.object({
   status: z.string().default('none'),
@@ -70,7 +70,7 @@ export async function receiveRun(
 /** Offers the files of local volumes for writing, to the mirrors of the source. */
 async function serve(client: QmpClient, address: string, nodes: readonly string[]): Promise<void> {
   const door = { type: 'inet', data: { host: address, port: '0' } };
-  const server = { addr: door, 'tls-creds': keyObject, 'max-connections': nodes.length };
+  const server = { addr: door, 'tls-creds': keyId, 'max-connections': nodes.length };
   await allowing(/already running/i, client.execute('nbd-server-start', server));
   const served = exportsSchema.parse(await client.execute('query-block-exports', {}, qmpAnswerMs));
   for (const node of nodes.filter((one) => !served.some((each) => each['node-name'] === one)))

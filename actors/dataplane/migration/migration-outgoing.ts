@@ -25,7 +25,7 @@ import { sentAt, type QmpClient } from '../hypervisor/qmp-client.ts';
 import { createFile, readTextFile } from '../storage-files.ts';
 import { migrationFailed } from './migration-errors.ts';
 import { readMovedFlows } from './moved-flows.ts';
-import { allowing, giveKey, keyObject, settle, takeKey } from './migration-settings.ts';
+import { allowing, giveKey, keyId, settle, takeKey } from './migration-settings.ts';
 
 const statusSchema = z.object({
   status: z.string().default('none'),
@@ -170,7 +170,7 @@ class Sending {
       'node-name': `peer${index}`,
       server,
       export: `d${index}`,
-      'tls-creds': keyObject,
+      'tls-creds': keyId,
       // Holes stay holes.
       discard: 'unmap',
       'detect-zeroes': 'unmap',

@@ -5,7 +5,7 @@
  *
  * QEMU sees only its empty root folder, so the key is put there for the time of the migration, readable by its user.
  */
-import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { DataplaneSite } from '../dataplane-site.ts';
@@ -13,11 +13,10 @@ import { fileError } from '../kernel-errors.ts';
 import type { IncarnationPaths } from '../hypervisor/qemu-folder.ts';
 import type { QmpClient } from '../hypervisor/qmp-client.ts';
 import { readTextFile } from '../storage-files.ts';
+import { keyObject, writeKeyFolder } from '../tls-key.ts';
 
 /** Of QEMU's object with the key. */
-export const keyObject = 'migration';
-/** The name that the client proves to have the key of. */
-const keyUser = 'photon';
+export const keyId = 'migration';
 
 const capabilities = {
   xbzrle: false,
@@ -41,7 +40,7 @@ export async function settle(client: QmpClient, ask: { throttle: boolean; maxDow
   await client.execute('migrate-set-parameters', {
     'downtime-limit': ask.maxDowntimeMs,
     'max-bandwidth': bandwidth,
-    'tls-creds': keyObject,
+    'tls-creds': keyId,
   });
 }
 
@@ -55,25 +54,19 @@ export async function giveKey(
   migration: string,
   endpoint: 'server' | 'client',
 ): Promise<void> {
-  const folder = keyFolder(paths);
   const user = Number(await readTextFile(paths.uidFile));
-  const line = `${keyUser}:${site.options.migrationKey(migration).toString('hex')}\n`;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o500 });
-    await rm(path.join(folder, 'keys.psk'), { force: true });
-    await writeFile(path.join(folder, 'keys.psk'), line, { mode: 0o400 });
-    for (const one of [folder, path.join(folder, 'keys.psk')]) await chown(one, user, user);
+    await writeKeyFolder(keyFolder(paths), site.options.migrationKey(migration), user);
   } catch (error) {
     throw fileError('giving QEMU the key of a migration', error);
   }
-  await allowing(/not found/i, client.execute('object-del', { id: keyObject }));
-  const object = { 'qom-type': 'tls-creds-psk', id: keyObject, endpoint, dir: '/tls' };
-  await client.execute('object-add', endpoint === 'client' ? { ...object, username: keyUser } : object, 30_000);
+  await allowing(/not found/i, client.execute('object-del', { id: keyId }));
+  await client.execute('object-add', keyObject(keyId, endpoint, '/tls'), 30_000);
 }
 
 /** The key is of no more use: QEMU forgets it, and the file goes. */
 export async function takeKey(paths: IncarnationPaths, client: QmpClient): Promise<void> {
-  await allowing(/not found|in use/i, client.execute('object-del', { id: keyObject }));
+  await allowing(/not found|in use/i, client.execute('object-del', { id: keyId }));
   try {
     await rm(keyFolder(paths), { recursive: true, force: true });
   } catch (error) {

@@ -6,9 +6,11 @@
 // time limit: 240 s
 // test limit: 120 s
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
+import { connect } from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { methodFor } from '@photoncloud/machines/values/migration-limits';
@@ -41,6 +43,25 @@ test('a guest is stopped first where its QEMU would damage it otherwise', () => 
   ];
   assert.equal(methods, [stopped, stopped, ['live', 'stopped'], live, live, live]);
 });
+
+/** Of a connection to a QEMU that waits for the memory, from a client that would take any. */
+async function cipherOf(port: number, psk: Buffer): Promise<string> {
+  const socket = connect({
+    host: '127.0.0.1',
+    port,
+    minVersion: 'TLSv1.3',
+    checkServerIdentity: () => undefined,
+    pskCallback: () => ({ psk, identity: 'photon' }),
+    // In the order in which GnuTLS offers those that fit a pre-shared key.
+    ciphers: 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256',
+  });
+  try {
+    await once(socket, 'secureConnect');
+    return socket.getCipher().name;
+  } finally {
+    socket.destroy();
+  }
+}
 
 function declare(): void {
   if (qemu === null) {
@@ -170,6 +191,16 @@ function declare(): void {
     await until('it writes on the other host', () => writtenBytes('w1') > writtenBytes('w2') + (1 << 20));
     await clear('w2', source);
     assert.equal(await w2.residue(), []);
+  });
+
+  test('the connection is encrypted with AES, for which processors have instructions', async () => {
+    const w2 = await opened.w2;
+    await w2.ensureReplica(replica('w2'), nextCall());
+    const target = incoming('w2', 4, 'MIGRATION0');
+    const { port } = await w2.receiveIncarnation(target, nextCall());
+    const key = testOptions(home('w2')).migrationKey('MIGRATION0');
+    assert.is(await cipherOf(port, key), 'TLS_AES_128_GCM_SHA256');
+    await clear('w2', target);
   });
 
   test('who does not have the key gets no connection, and the guest goes on', async () => {
