@@ -97,6 +97,20 @@ test('a node whose record was lost, corrupted or rolled back joins again', async
   assert.equal(c1.lost, []);
 });
 
+test('a process that follows a rollback of the counter of joins is the newer one', async (stage) => {
+  const first = await startNode(stage, 'c1');
+  await until('the first owns all', () => owning(first) === shardCount);
+  const joined = JSON.parse(String(await stage.redis.ask('HGET', 'ph:nodes', 'c1'))) as { joinNumber: number };
+  await stage.redis.ask('HDEL', 'ph:nodes', 'c1');
+  await stage.redis.ask('HSET', 'ph:cluster', 'joins', String(joined.joinNumber - 2));
+  await until('it has joined again', async () => (await stage.redis.ask('HGET', 'ph:nodes', 'c1')) !== null);
+  const second = await startNode(stage, 'c1', 'controller', 'c1-2');
+  const hasStopped = ({ log }: typeof first): boolean =>
+    log.lines.some((line) => line.includes('under the name of this node'));
+  await until('one of them has stopped', () => hasStopped(first) || hasStopped(second));
+  assert.not(hasStopped(second));
+});
+
 test('a controller that joins is handed its share, a few shards at a time, and no more', async (stage) => {
   const c1 = await startNode(stage, 'c1');
   await until('c1 owns all', () => owning(c1) === shardCount);

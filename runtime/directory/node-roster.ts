@@ -113,13 +113,23 @@ export function nodeRecordOf(name: string, text: string): NodeRecord | undefined
   }
 }
 
-/** Writes the record of this node, at its start or after a store rollback. @returns its joinNumber */
+/**
+ * Writes the record of this node, at its start or after a store rollback. No record has a joinNumber above the counter,
+ * also in a store that was rolled back: a later process of this name would get one that was given before, and take
+ * itself for the older of the two. @returns its joinNumber
+ */
 export async function registerNode(
   link: StoreLink,
   keys: StoreKeys,
   { name, role, peerUrl, boot, joinNumber: known, issuedMs, expiresMs }: NodeRecord,
 ): Promise<number> {
-  const joinNumber = known ?? (await link.run((redis) => redis.hincrby(keys.cluster, 'joins', 1)));
+  const count = (by: number): Promise<number> => link.run((redis) => redis.hincrby(keys.cluster, 'joins', by));
+  let joinNumber = known;
+  if (joinNumber === undefined) joinNumber = await count(1);
+  else {
+    const reached = await count(0);
+    if (reached < joinNumber) await count(joinNumber - reached);
+  }
   const record = JSON.stringify({ name, role, peerUrl, boot, joinNumber, issuedMs, expiresMs });
   await link.run((redis) => redis.hset(keys.nodes, name, record));
   return joinNumber;
