@@ -22,6 +22,7 @@ const withMoves = ({ state, context }: Stored): Stored => ({
     door: null,
     sent: null,
     flows: [],
+    resizes: [],
   },
 });
 
@@ -32,13 +33,14 @@ export function incarnationDefinition(hypervisor: IncarnationDataplane & Migrati
     upgrades: { 1: withMoves },
     performers: incarnationEffects(hypervisor),
     spec: ({ spec }: IncarnationContext) => spec,
-    status: ({ proof, unwired, startedAt, reason, stall, failure, migration, sent }: IncarnationContext) => ({
+    status: ({ proof, unwired, startedAt, reason, stall, failure, migration, sent, resizes }: IncarnationContext) => ({
       proof,
       unwired,
       migration,
       sent: sent && { ...sent, flows: sent.flows.length },
       startedAt,
       reason,
+      resizes,
       failure: failure ?? stall,
     }),
     reason: ({ failure, stall }: IncarnationContext) => reasonOf({ failure: failure ?? stall }),

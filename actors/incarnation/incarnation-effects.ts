@@ -78,6 +78,13 @@ export function incarnationEffects(
         return {};
       },
     },
+    'qemu.resize': {
+      timeoutMs: 25_000,
+      perform: async ({ spec, volumeUid, sizeMib }, call) => {
+        await hypervisor.resizeDisk({ incarnation: spec, volumeUid, sizeMib }, call);
+        return {};
+      },
+    },
     'qemu.watch': { timeoutMs: null, perform: ({ spec }, call) => hypervisor.watchIncarnation(spec, call) },
     'qemu.watch-disks': {
       timeoutMs: null,

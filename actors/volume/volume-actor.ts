@@ -14,6 +14,7 @@ const upgraded = (context: VolumeContext): VolumeContext => ({
   access: null,
   standby: null,
   growth: null,
+  resizing: null,
   captures: [],
   filling: null,
 });
@@ -22,13 +23,15 @@ export const volumeDefinition = defineActor(volumeKind, {
   chartVersion: 2,
   upgrades: { 1: ({ state, context }) => ({ state, context: upgraded(context as VolumeContext) }) },
   machine: volumeMachine,
-  status: ({ uid, host, holder, client, runEpoch, standby, captures, filling }: VolumeContext) => ({
+  status: ({ uid, host, holder, client, runEpoch, standby, captures, filling, resizing }: VolumeContext) => ({
     serial: serialOf(uid),
     host: host?.name ?? null,
     holder,
     runEpoch,
     client: client?.name ?? null,
     standby: shownStandby(standby),
+    /** The guest is being told this size, MiB. */
+    resizingTo: resizing?.sizeMib ?? null,
     snapshots: captures,
     filledFrom: filling?.snapshot ?? null,
   }),
@@ -46,6 +49,7 @@ export const volumeDefinition = defineActor(volumeKind, {
     'export.serving',
     'export.failed',
     'export.dropped',
+    'incarnation.resized',
     'snapshot.ended',
     'snapshot.provided',
     'snapshot.refused',

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { writingGuest } from '@photoncloud/actors/dataplane/hypervisor/writing-guest-for-tests';
+import type { ActorObject } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { launchCluster, photonCli, startNode, type PhotonCluster } from './cluster-launch.ts';
@@ -84,6 +85,12 @@ async function writes(): Promise<void> {
 const daemons = async (): Promise<string> =>
   (await inside('w2', 'sh', '-c', 'pgrep -f [q]emu-storage-daemon.*--pidfile || true')).trim();
 
+interface VolumeStatus {
+  readonly conditions: readonly { readonly type: string; readonly status: string }[];
+  readonly resizingTo: number | null;
+}
+const statusOf = (one: ActorObject | undefined): VolumeStatus => one?.status as unknown as VolumeStatus;
+
 const runsOn = (host: string): Promise<unknown> =>
   acme.reach(
     vm,
@@ -146,6 +153,15 @@ test('a snapshot is taken while the guest writes, also by a worker that is kille
   assert.match(refused, /there is no volume/);
   for (const name of ['friday', 'monday']) await acme.ask('snapshot.delete', name);
   for (const id of snapshots) await acme.reachAbsence(id, 60_000);
+});
+
+test('it grows while its guest runs, which sees the new size', async () => {
+  await acme.ask('volume.update', 'data', { class: 'shared', sizeMib: 8448, image: 'guest' });
+  const required = (one: ActorObject | undefined) =>
+    statusOf(one).conditions.find(({ type }) => type === 'RestartRequired');
+  const seen = await acme.reach(volume, 'seen with its size', (one) => required(one) !== undefined, 60_000);
+  assert.equal([required(seen)?.status, statusOf(seen).resizingTo], ['False', null]);
+  await writes();
 });
 
 /** Connections to exports on w2 that come from w1. */

@@ -136,7 +136,49 @@ test('a guest is paused, resumed and reset as its VM requests, and stays paused 
   assert.equal(disagreements(incarnationMachine, held, pauses), []);
 });
 
-const aliveStates = ['wiring', 'resuming', 'running', 'stalled', 'pausing', 'paused', 'resetting'];
+const volume = 'volume/t/d';
+const growth = { volume, volumeUid: 'U1', runEpoch: 2, sizeMib: 128 };
+const resize = { type: 'incarnation.resize', ...growth };
+const grown = { resizes: [growth] };
+const [qemuResize, toldSize] = ['qemu.resize', 'incarnation.resized > volume'];
+const growths: readonly Row[] = [
+  row('alive.running', {}, resize, 'alive.resizing', [qemuResize]),
+  row('alive.stalled', standing, resize, 'alive.resizing', [qemuResize]),
+  row('alive.paused', still, resize, 'alive.resizing', [qemuResize]),
+  row('alive.resizing', grown, done(qemuResize), 'alive.running', [toldSize, told, watchDisks]),
+  row('alive.resizing', { ...grown, ...still }, done(qemuResize), 'alive.pausing', [toldSize, 'qemu.pause']),
+  row('alive.resizing', grown, failed(qemuResize, passing), 'alive.running', [toldSize, told, watchDisks]),
+  row('alive.resizing', grown, unknown(qemuResize), 'alive.resizing', [qemuResize]),
+  row('alive.resizing', grown, 'resizeDeadline', 'alive.resizing', [qemuResize]),
+  row('alive.resizing', grown, { ...resize, sizeMib: 256 }, 'alive.resizing', [qemuResize]),
+  row('alive.resizing', grown, reset, 'alive.resetting', ['qemu.reset']),
+  row('alive.resizing', grown, pause, 'alive.resizing', []),
+  // Another one has grown, too.
+  row('alive.resizing', { resizes: [growth, growth] }, done(qemuResize), 'alive.resizing', [toldSize, qemuResize]),
+  // It was noted while something else was done.
+  row('alive.resuming', {}, resize, 'alive.resuming', []),
+  row('alive.resuming', grown, done('qemu.resume', { resumedAt: 1 }), 'alive.resizing', [qemuResize]),
+  row('alive.pausing', { ...grown, ...still }, done('qemu.pause'), 'alive.resizing', [qemuResize]),
+  row('alive.unsending', grown, done('qemu.unsend'), 'alive.resizing', [qemuResize]),
+  // A run finds the size when it starts; another one has nothing to do with it.
+  row('alive.running', {}, { ...resize, runEpoch: 1 }, 'alive.running', [toldSize]),
+  row('spawning', unstarted, { ...resize, runEpoch: 3 }, 'spawning', [toldSize]),
+  row('born', fresh, resize, 'gone', [toldSize]),
+  row('cleaning', { reason: 'stopped', ...grown }, done('qemu.clean'), 'ended', [toldEnd, toldSize]),
+];
+
+test('the guest is told the size of a shared volume that has grown, and the volume is told how that went', () => {
+  assert.equal(disagreements(incarnationMachine, held, growths), []);
+  const answerOf = (on: Row['on']) => sent(row('alive.resizing', grown, on, '', []), 'incarnation.resized');
+  const { volumeUid: _, ...ofRun } = growth;
+  const event = { type: 'incarnation.resized', ...ofRun };
+  assert.equal(answerOf(done(qemuResize)), { to: volume, event: { ...event, error: null } });
+  assert.equal(answerOf(failed(qemuResize, passing)), { to: volume, event: { ...event, error: passing } });
+  const newer = answer(row('alive.resizing', grown, { ...resize, sizeMib: 256 }, '', []));
+  assert.equal(newer.context['resizes'], [{ ...growth, sizeMib: 256 }]);
+});
+
+const aliveStates = ['wiring', 'resuming', 'running', 'stalled', 'pausing', 'paused', 'resizing', 'resetting'];
 const watched: readonly Row[] = [
   ...aliveStates
     .map((state) => `alive.${state}`)

@@ -9,7 +9,7 @@ import { assertEvent, assign, setup } from 'xstate';
 import { failureOf, isHostGone } from '../values/failures.ts';
 import { effectActions } from '../values/kind.ts';
 import { requests } from '../values/requests.ts';
-import { tell } from '../values/telling.ts';
+import { act, tell } from '../values/telling.ts';
 import * as messages from './incarnation-messages.ts';
 import { newIncarnation, runOf, stopOf, type IncarnationContext } from './incarnation-messages.ts';
 import { isOutgoing, isThisRun, leaving, movingIn } from './incarnation-moving.ts';
@@ -26,6 +26,18 @@ const failedEvents = [
 const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'noteGone' } as const;
 
 const toPause = { guard: 'isThis', target: 'pausing', actions: 'wantPaused' } as const;
+
+/** A shared volume has grown; it may have been noted while something else was done. */
+const grown = [
+  { guard: 'isOfOtherRun', actions: 'answerResize' },
+  { target: '#incarnation.alive.resizing', actions: 'noteResize', reenter: true },
+] as const;
+const noted = { guard: 'hasGrown', target: 'resizing' } as const;
+const resized = [
+  { guard: 'hasGrownMore', target: 'resizing', actions: 'endResize', reenter: true },
+  { guard: 'isPaused', target: 'pausing', actions: 'endResize' },
+  { target: 'running', actions: 'endResize' },
+] as const;
 
 const replaced = { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' } as const;
 
@@ -50,6 +62,10 @@ export const incarnationMachine = setup({
     tellPaused: tell(messages.tellPaused),
     tellStalled: tell(messages.tellStalled),
     tellEnded: tell(messages.tellEnded),
+    noteResize: assign(messages.noteResize),
+    endResize: act(messages.endResize),
+    answerResize: tell(messages.answerResize),
+    tellResizesOver: tell(messages.tellResizesOver),
     answerEnded: tell(messages.answerEnded),
     answerAbsent: tell(messages.answerAbsent),
     takeIncoming: assign(messages.takeIncoming),
@@ -109,6 +125,9 @@ export const incarnationMachine = setup({
     /** False for a message of another run of the VM. */
     isThis: isThisRun,
     isOutgoing,
+    isOfOtherRun: messages.isOfOtherRun,
+    hasGrown: ({ context }) => context.resizes.length > 0,
+    hasGrownMore: ({ context }) => context.resizes.length > 1,
     allWired: ({ context }) => context.unwired.length === 0,
     allWiredPaused: ({ context }) => context.unwired.length === 0 && context.paused,
     isPaused: ({ context }) => context.paused,
@@ -119,6 +138,7 @@ export const incarnationMachine = setup({
     resumeDeadline: 15_000,
     pauseDeadline: 15_000,
     resetDeadline: 15_000,
+    resizeDeadline: 30_000,
     stopDeadline: ({ context }) => context.graceMs + 30_000,
     cleanDeadline: 30_000,
     retryDelay: 1_000,
@@ -127,7 +147,10 @@ export const incarnationMachine = setup({
   id: 'incarnation',
   context: ({ input }) => newIncarnation(input.id),
   initial: 'born',
-  on: { 'host.gone': { target: '.ended', actions: 'noteGone' } },
+  on: {
+    'host.gone': { target: '.ended', actions: 'noteGone' },
+    'incarnation.resize': [{ guard: 'isOfOtherRun', actions: 'answerResize' }, { actions: 'noteResize' }],
+  },
   states: {
     born: {
       description: 'Transient: the actor leaves this state in the step that creates it.',
@@ -137,6 +160,7 @@ export const incarnationMachine = setup({
         'incarnation.stop': { target: 'gone', actions: 'answerAbsent' },
         'incarnation.unsend': { target: 'gone', actions: 'answerUnsent' },
         'incarnation.go-on': { target: 'gone', actions: 'answerEnded' },
+        'incarnation.resize': { target: 'gone', actions: 'answerResize' },
       },
     },
     ...movingIn,
@@ -190,6 +214,7 @@ export const incarnationMachine = setup({
           on: {
             'qemu.resume.done': [
               { guard: 'isPaused', target: 'pausing', actions: ['tellResumed', 'forgetFlows'] },
+              { ...noted, actions: ['tellResumed', 'forgetFlows'] },
               { target: 'running', actions: ['tellResumed', 'forgetFlows'] },
             ],
             'qemu.resume.failed': [gone, { target: '#incarnation.stopping', actions: 'noteFailure' }],
@@ -209,6 +234,7 @@ export const incarnationMachine = setup({
             'incarnation.pause': toPause,
             'incarnation.resume': { guard: 'isThis', actions: 'tellRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+            'incarnation.resize': grown,
             'incarnation.send': { guard: 'isThis', target: 'sending', actions: 'takeOutgoing' },
             // A repeated request.
             'incarnation.go-on': { guard: 'isThis', actions: 'tellResumed' },
@@ -229,13 +255,14 @@ export const incarnationMachine = setup({
             'incarnation.pause': toPause,
             'incarnation.resume': { guard: 'isThis', actions: 'tellStalled' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+            'incarnation.resize': grown,
           },
         },
         pausing: {
           description: 'QEMU is told to stop the guest where it is.',
           entry: { type: 'qemu.pause', params: runOf },
           on: {
-            'qemu.pause.done': [{ guard: 'isPaused', target: 'paused' }, { target: 'resuming' }],
+            'qemu.pause.done': [noted, { guard: 'isPaused', target: 'paused' }, { target: 'resuming' }],
             'qemu.pause.failed': [gone, { target: '#incarnation.rewatching' }],
             'qemu.pause.unknown': { target: 'pausing', reenter: true },
           },
@@ -250,7 +277,20 @@ export const incarnationMachine = setup({
             'incarnation.pause': { guard: 'isThis', actions: 'tellPaused' },
             'incarnation.resume': { guard: 'isThis', target: 'resuming', actions: 'wantRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+            'incarnation.resize': grown,
           },
+        },
+        resizing: {
+          description: 'The guest is told the size of a shared volume that has grown.',
+          entry: { type: 'qemu.resize', params: messages.resizeOf },
+          on: {
+            'qemu.resize.done': resized,
+            'qemu.resize.failed': [gone, ...resized],
+            'qemu.resize.unknown': { target: 'resizing', reenter: true },
+            'incarnation.resize': grown,
+            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+          },
+          after: { resizeDeadline: { target: 'resizing', reenter: true } },
         },
         resetting: {
           description: 'The guest is reset, and boots anew; a paused one stays paused.',
@@ -296,7 +336,7 @@ export const incarnationMachine = setup({
     ended: {
       description: 'The run has ended and nothing of it is left; the VM knows the reason.',
       type: 'final',
-      entry: 'tellEnded',
+      entry: ['tellEnded', 'tellResizesOver'],
     },
     gone: { description: 'There is no such run, and who asked for something of it was told so.', type: 'final' },
   },

@@ -1,13 +1,13 @@
 /** Context and messages of an incarnation: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { bindingWire } from '../binding/binding-protocol.ts';
-import type { Failure } from '../values/failures.ts';
+import { failureOf, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
-import { send, type Asked, type Seen } from '../values/telling.ts';
+import { send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import type { TrackedFlow } from '../values/tracked-flows.ts';
 import type { IncarnationProof, IncarnationSpec, IncomingDoor, OutgoingSpec } from '../values/wiring.ts';
 import * as says from './incarnation-protocol.ts';
-import type { EndReason, IncarnationEvent, ResumeParams, RunParams } from './incarnation-protocol.ts';
+import type { EndReason, IncarnationEvent, ResizeParams, ResumeParams, RunParams } from './incarnation-protocol.ts';
 
 export interface IncarnationContext {
   readonly id: string;
@@ -35,6 +35,16 @@ export interface IncarnationContext {
   readonly sent: Omit<Extract<IncarnationEvent, { readonly type: 'qemu.send.done' }>, 'type' | 'meta'> | null;
   /** Connections of the guest that this host is told of before the guest goes on here. */
   readonly flows: readonly TrackedFlow[];
+  /** Shared volumes that have grown and whose size the guest does not see yet. */
+  readonly resizes: readonly Resize[];
+}
+
+/** What a volume has asked for. */
+export interface Resize {
+  readonly volume: string;
+  readonly volumeUid: string;
+  readonly runEpoch: number;
+  readonly sizeMib: number;
 }
 
 export const newIncarnation = (id: string): IncarnationContext => ({
@@ -54,6 +64,7 @@ export const newIncarnation = (id: string): IncarnationContext => ({
   door: null,
   sent: null,
   flows: [],
+  resizes: [],
 });
 
 export type At = Seen<IncarnationContext, IncarnationEvent>;
@@ -124,6 +135,46 @@ export const answerEnded = ({ context, event }: At): readonly Asked[] => {
 
 export const askWiring = ({ context }: At): readonly Asked[] =>
   context.unwired.map((binding) => send(binding, bindingWire({ requester: context.id })));
+
+// A shared volume that has grown
+
+/** Of another run of the VM, which finds the new size when it starts. */
+export const isOfOtherRun = ({ context, event }: At): boolean =>
+  event.type === 'incarnation.resize' && event.runEpoch !== context.spec?.owner.runEpoch;
+
+export function noteResize({ context, event }: At): Partial<IncarnationContext> {
+  assertEvent(event, 'incarnation.resize');
+  const { volume, volumeUid, runEpoch, sizeMib } = event;
+  return {
+    resizes: [...context.resizes.filter((one) => one.volume !== volume), { volume, volumeUid, runEpoch, sizeMib }],
+  };
+}
+
+/** @throws TypeError when no volume has grown */
+export function resizeOf({ context }: At): ResizeParams {
+  const [first] = context.resizes;
+  if (first === undefined) throw new TypeError(`${context.id} has no volume that has grown`);
+  return { spec: specIn(context), volumeUid: first.volumeUid, sizeMib: first.sizeMib };
+}
+
+const resized = ({ volume, runEpoch, sizeMib }: Omit<Resize, 'volumeUid'>, error: Failure | null): Asked =>
+  send(volume, says.incarnationResized({ volume, runEpoch, sizeMib, error }));
+
+/** The volume whose turn it was is told. */
+export function endResize({ context, event }: At): Acted<IncarnationContext> {
+  const [first, ...resizes] = context.resizes;
+  if (first === undefined) return { changes: {}, asks: [] };
+  return { changes: { resizes }, asks: [resized(first, 'error' in event ? failureOf(event.error) : null)] };
+}
+
+export function answerResize({ event }: At): readonly Asked[] {
+  assertEvent(event, 'incarnation.resize');
+  return [resized(event, null)];
+}
+
+/** The run is over, and with it the guest that saw the former size. */
+export const tellResizesOver = ({ context }: At): readonly Asked[] =>
+  context.resizes.map((resize) => resized(resize, null));
 
 // A run that moves
 

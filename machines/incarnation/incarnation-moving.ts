@@ -132,7 +132,10 @@ export const leaving = {
     entry: { type: 'qemu.unsend', params: runOf },
     initial: 'trying',
     on: {
-      'qemu.unsend.done': { target: 'running', actions: ['tellUnsent', 'forgetOutgoing'] },
+      'qemu.unsend.done': [
+        { guard: 'hasGrown', target: 'resizing', actions: ['tellUnsent', 'forgetOutgoing'] },
+        { target: 'running', actions: ['tellUnsent', 'forgetOutgoing'] },
+      ],
       'qemu.unsend.failed': [gone, { target: '.pausing' }],
       'qemu.unsend.unknown': { target: '.pausing' },
       'incarnation.unsend': {},

@@ -74,6 +74,18 @@ export const incarnationEnded = message(
   },
 );
 
+const growth = { volume: z.string(), runEpoch: z.int(), sizeMib: z.int() };
+export const incarnationResize = message(
+  'incarnation.resize',
+  'A shared volume has grown: the guest of that run is to see its size.',
+  { ...growth, volumeUid: z.string() },
+);
+export const incarnationResized = message(
+  'incarnation.resized',
+  'The guest sees the size, or that run is over; or why the guest does not see it.',
+  { ...growth, error: failureSchema.nullable() },
+);
+
 // A run that moves to another host. Each of its two ends is told by the migration, and tells it.
 
 export const incarnationReceive = message(
@@ -147,6 +159,12 @@ export interface SendParams {
   readonly outgoing: OutgoingSpec;
 }
 
+export interface ResizeParams {
+  readonly spec: IncarnationSpec;
+  readonly volumeUid: string;
+  readonly sizeMib: number;
+}
+
 export interface RunParams {
   readonly spec: IncarnationSpec;
 }
@@ -168,6 +186,7 @@ export const incarnationKind = defineKind({
     incarnationPause,
     incarnationResume,
     incarnationReset,
+    incarnationResize,
     incarnationReceive,
     incarnationGoOn,
     incarnationSend,
@@ -177,13 +196,21 @@ export const incarnationKind = defineKind({
     bindingUnwired,
     hostGone,
   ],
-  startedBy: [incarnationStart, incarnationStop, incarnationReceive, incarnationUnsend, incarnationGoOn],
+  startedBy: [
+    incarnationStart,
+    incarnationStop,
+    incarnationResize,
+    incarnationReceive,
+    incarnationUnsend,
+    incarnationGoOn,
+  ],
   fromNode: [hostGone],
   sends: [
     incarnationRunning,
     incarnationPaused,
     incarnationStalled,
     incarnationEnded,
+    incarnationResized,
     incarnationReceiving,
     incarnationReceived,
     incarnationResumed,
@@ -221,6 +248,7 @@ export const incarnationKind = defineKind({
     effect<RunParams>()('qemu.unsend', 'Ends the sending and lets the guest go on.', {}),
     effect<RunParams>()('qemu.pause', 'Pauses the guest.', {}),
     effect<RunParams>()('qemu.reset', 'Resets the guest as its reset button does; a paused one stays paused.', {}),
+    effect<ResizeParams>()('qemu.resize', 'Tells the guest the size of a shared volume that has grown.', {}),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
     effect<RunParams>()(
       'qemu.watch-disks',

@@ -12,8 +12,8 @@ import { sizeOf, specOf, type At, type VolumeContext } from './volume-context.ts
 export const isCaptured = ({ context }: At): boolean => context.captures.length > 0;
 
 /** It has a place, and nothing that changes it is under way. */
-export const mayCapture = ({ context: { host, standby, growth } }: At): boolean =>
-  host !== null && standby === null && growth === null;
+export const mayCapture = ({ context: { host, standby, growth, resizing } }: At): boolean =>
+  host !== null && standby === null && growth === null && resizing === null;
 
 export function beginCapture({ context, event }: At): Partial<VolumeContext> {
   assertEvent(event, 'snapshot.begin');

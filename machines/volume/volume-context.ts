@@ -6,7 +6,7 @@ import { send, type Asked, type Issue, type Seen } from '../values/telling.ts';
 import type { DiskFormat, DiskSource, ExportClient, HostFacts, ReplicaSpec } from '../values/wiring.ts';
 import { exportEnsure } from '../volume-export/volume-export-protocol.ts';
 import type { VolumeEvent, VolumeSpec } from './volume-protocol.ts';
-import type { Growth } from './volume-growth.ts';
+import type { Growth, Resizing } from './volume-growth.ts';
 import type { VolumeStandby } from './volume-standby.ts';
 
 export interface VolumeContext extends DeclaredContext<VolumeSpec> {
@@ -29,6 +29,8 @@ export interface VolumeContext extends DeclaredContext<VolumeSpec> {
   readonly standby: VolumeStandby | null;
   /** A declaration with a larger size, while it is decided on. */
   readonly growth: Growth | null;
+  /** Of a shared volume: its holder's guest is to see the size that it has grown to. */
+  readonly resizing: Resizing | null;
   /** Snapshots that are being taken: actor ids. */
   readonly captures: readonly string[];
   /** The snapshot whose bytes it takes, until it has a copy of them. */

@@ -27,6 +27,7 @@ const stored: VolumeContext = {
   source: null,
   standby: null,
   growth: null,
+  resizing: null,
   captures: [],
   filling: { ...asked, copy },
 };

@@ -63,7 +63,7 @@ export const endFilling = (): Partial<VolumeContext> => ({ filling: null });
 const mostTries = 6;
 
 export const passes = ({ context, event }: At): boolean =>
-  'error' in event && event.error.retryable && context.tries < mostTries;
+  'error' in event && event.error?.retryable === true && context.tries < mostTries;
 
 /** Its deferred declaration or restoration is refused with the field to change. */
 export function rejectSnapshot({ context, event }: At): Acted<VolumeContext> {

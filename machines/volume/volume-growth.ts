@@ -4,7 +4,10 @@
  * the size of its accepted spec, or of a larger one that is still decided on.
  */
 import { assertEvent } from 'xstate';
+import { incarnationResize } from '../incarnation/incarnation-protocol.ts';
 import { replicaEnsure } from '../replica/replica-protocol.ts';
+import { withCondition, type ConditionParams } from '../values/conditions.ts';
+import { counterpartOf } from '../values/identifiers.ts';
 import type { Declaration } from '../values/kind.ts';
 import { act, reject, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import {
@@ -22,6 +25,12 @@ import type { VolumeSpec } from './volume-protocol.ts';
 
 /** A declaration that is accepted when there is room for it. */
 export type Growth = Declaration<VolumeSpec>;
+
+export interface Resizing {
+  readonly sizeMib: number;
+  /** Of the run whose guest is to see it; a later one finds the new size when it starts. */
+  readonly runEpoch: number;
+}
 
 const declaredSize = ({ event }: At): number | undefined =>
   event.type === 'volume.update' || event.type === 'volume.apply' ? event.spec.sizeMib : undefined;
@@ -72,8 +81,13 @@ export const giveUpGrowth = (seen: At): Acted<VolumeContext> => ({ changes: { gr
 export const forgetGrowth = (): Partial<VolumeContext> => ({ growth: null });
 
 /** The larger declaration is the one of the volume. */
-export const takeGrowth = ({ context }: At): Partial<VolumeContext> =>
-  context.growth === null ? {} : { ...context.growth, growth: null, generation: context.generation + 1 };
+export function takeGrowth({ context }: At): Partial<VolumeContext> {
+  const { growth, holder, runEpoch } = context;
+  if (growth === null) return {};
+  const isSeen = isShared(growth) && holder !== null;
+  const resizing = isSeen ? { sizeMib: growth.spec.sizeMib, runEpoch } : null;
+  return { ...growth, growth: null, resizing, generation: context.generation + 1 };
+}
 
 /** The bytes that are there get the new size; others are made with it. */
 export function growBytes(seen: At): readonly Asked[] {
@@ -83,9 +97,44 @@ export function growBytes(seen: At): readonly Asked[] {
   return [send(replicaOn(context, host), replicaEnsure({ volume: id, spec: replicaSpec(context, host, runEpoch) }))];
 }
 
-/** The host has changed the file: who uses it sees that when the export was away. */
+/** The host has changed the file: a QEMU that uses it can see that once the export was away. */
 export const serveGrown = ({ context }: At): readonly Asked[] =>
   isShared(context) ? [serveTo(context, clientsOf(context))] : [];
+
+// The guest that uses a shared volume
+
+export const isResizing = ({ context }: At): boolean => context.resizing !== null;
+
+/** The export was away and is back: the QEMU of the holder's run is told. */
+export function tellGrown({ context }: At): readonly Asked[] {
+  const { id: volume, uid: volumeUid, holder, client, resizing } = context;
+  if (holder === null || client === null || resizing === null) return [];
+  const incarnation = counterpartOf(holder, 'incarnation', client.name);
+  return [send(incarnation, incarnationResize({ volume, volumeUid, ...resizing }))];
+}
+
+/** The answer to the newest request. */
+export const isResized = ({ context: { resizing }, event }: At): boolean =>
+  event.type === 'incarnation.resized' && resizing?.runEpoch === event.runEpoch && resizing.sizeMib === event.sizeMib;
+
+const upToDate: ConditionParams = { type: 'RestartRequired', status: 'False', reason: 'UpToDate' };
+
+/** The guest sees the size; or the condition RestartRequired says why it does not. */
+export function endResizing({ context, event }: At): Partial<VolumeContext> {
+  assertEvent(event, 'incarnation.resized');
+  const { error, sizeMib } = event;
+  const message = `the guest of ${context.holder} does not see ${sizeMib} MiB: ${error?.message}; restart that VM`;
+  const condition =
+    error === null ? upToDate : ({ ...upToDate, status: 'True', reason: 'GuestSeesFormerSize', message } as const);
+  return { resizing: null, conditions: withCondition(context.conditions, condition, event.meta.at) };
+}
+
+/** The run that saw a former size is over. */
+export function forgetResizing({ context, event }: At): Partial<VolumeContext> {
+  const { conditions } = context;
+  const isKnown = conditions.some(({ type }) => type === upToDate.type);
+  return { resizing: null, conditions: isKnown ? withCondition(conditions, upToDate, event.meta.at) : conditions };
+}
 
 /** By the names of the chart. */
 export const growthActions = {
@@ -96,5 +145,6 @@ export const growthActions = {
   giveUpGrowth: act(giveUpGrowth),
   growBytes: tell(growBytes),
   serveGrown: tell(serveGrown),
+  tellGrown: tell(tellGrown),
 };
-export const growthGuards = { isShrunk, isGrown, isGrowing, isSizeBusy };
+export const growthGuards = { isShrunk, isGrown, isGrowing, isSizeBusy, isResizing, isResized };

@@ -29,6 +29,7 @@ const stored: VolumeContext = {
   source: null,
   standby: null,
   growth: null,
+  resizing: null,
   captures: [],
   filling: null,
 };

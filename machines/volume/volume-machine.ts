@@ -16,7 +16,7 @@ import { beginCapture, captureActions, captureGuards, endCapture } from './volum
 import { isShared, problemsOf, type VolumeContext } from './volume-context.ts';
 import { filledStates, restoringStates, sized } from './volume-filling-states.ts';
 import { beginFilling, beginRestore, endFilling, fillingActions, fillingGuards, takeCopy } from './volume-filling.ts';
-import { forgetGrowth, growthActions, growthGuards, takeGrowth } from './volume-growth.ts';
+import { endResizing, forgetGrowth, forgetResizing, growthActions, growthGuards, takeGrowth } from './volume-growth.ts';
 import { volumeKind, type VolumeEvent, type VolumeSpec } from './volume-protocol.ts';
 import { standbyActions, standbyGuards } from './volume-standby.ts';
 
@@ -78,6 +78,8 @@ export const volumeMachine = setup({
     ...growthActions,
     takeGrowth: assign(takeGrowth),
     forgetGrowth: assign(forgetGrowth),
+    endResizing: assign(endResizing),
+    forgetResizing: assign(forgetResizing),
     ...captureActions,
     beginCapture: assign(beginCapture),
     endCapture: assign(endCapture),
@@ -132,6 +134,7 @@ export const volumeMachine = setup({
     source: null,
     standby: null,
     growth: null,
+    resizing: null,
     captures: [],
     filling: null,
   }),
@@ -149,6 +152,7 @@ export const volumeMachine = setup({
     'snapshot.begin': { actions: 'hinderBusy' },
     'snapshot.ended': { actions: 'endCapture' },
     'volume.restore': { actions: 'rejectUndecided' },
+    'incarnation.resized': { guard: 'isResized', actions: 'endResizing' },
   },
   states: {
     born: {
@@ -233,13 +237,18 @@ export const volumeMachine = setup({
         'volume.attach': [
           { guard: 'isByAnother', actions: 'refuseHeld' },
           { guard: 'isElsewhere', actions: 'refuseElsewhere' },
-          { guard: 'needsImage', target: '.imaging', actions: ['hold', 'dropStandby'], reenter: true },
-          { target: '.attaching', actions: ['hold', 'dropStandby'], reenter: true },
+          {
+            guard: 'needsImage',
+            target: '.imaging',
+            actions: ['hold', 'forgetResizing', 'dropStandby'],
+            reenter: true,
+          },
+          { target: '.attaching', actions: ['hold', 'forgetResizing', 'dropStandby'], reenter: true },
         ],
         'volume.detach': {
           guard: 'holderLeaves',
           target: 'available',
-          actions: ['dropStandby', 'letGo', 'dropExport'],
+          actions: ['dropStandby', 'letGo', 'forgetResizing', 'dropExport'],
         },
       },
       states: {
@@ -288,6 +297,7 @@ export const volumeMachine = setup({
             'export.serving': [
               ofStandby,
               { guard: 'isOtherAccess', actions: ['noteRestarted', ready('False', 'BytesUnavailable')] },
+              { guard: 'isResizing', actions: 'tellGrown' },
             ],
             'export.failed': [
               ofStandby,

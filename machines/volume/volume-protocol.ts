@@ -26,6 +26,7 @@ import {
   snapshotProvided,
   snapshotRefused,
 } from '../snapshot/snapshot-protocol.ts';
+import { incarnationResize, incarnationResized } from '../incarnation/incarnation-protocol.ts';
 import { failureSchema } from '../values/failures.ts';
 import { nameSchema } from '../values/identifiers.ts';
 import { command, declare, defineKind, message, type EventOf, type SpecOf } from '../values/kind.ts';
@@ -146,8 +147,8 @@ export const volumeKind = defineKind({
         'first VM that attaches it, those of a shared one on a storage host. One that is made from a snapshot is ' +
         'filled at once.',
       update:
-        'Changes labels, protection and the size, which can only grow. The guest of a local volume sees that at ' +
-        'once, that of a shared one at its next start.',
+        'Changes labels, protection and the size, which can only grow. A guest that uses the volume sees that at ' +
+        'once; where it does not, the condition RestartRequired says why.',
       delete: 'Removes the volume and its bytes. Rejected in_use while a VM holds it, or a snapshot is being taken.',
     },
   }),
@@ -177,6 +178,7 @@ export const volumeKind = defineKind({
     exportServing,
     exportFailed,
     exportDropped,
+    incarnationResized,
     snapshotBegin,
     snapshotEnded,
     snapshotProvided,
@@ -202,6 +204,7 @@ export const volumeKind = defineKind({
     replicaDrop,
     exportEnsure,
     exportDrop,
+    incarnationResize,
     snapshotBegun,
     snapshotHindered,
     snapshotNeed,

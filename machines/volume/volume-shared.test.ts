@@ -35,6 +35,7 @@ const stored: VolumeContext = {
   source: null,
   standby: null,
   growth: null,
+  resizing: null,
   captures: [],
   filling: null,
 };
@@ -87,6 +88,21 @@ const use: readonly Row[] = [
   { in: 'closing', on: remove, to: 'closing', asks: ['defer'] },
 ];
 
+const growing = { ...held, resizing: { sizeMib: 128, runEpoch: 2 } };
+const grant = { ...room, type: 'room.granted' };
+const larger = { growth: { spec: { ...spec, sizeMib: 128 }, labels: {}, protect: false } };
+const resized = { type: 'incarnation.resized', volume: id, runEpoch: 2, sizeMib: 128, error: null };
+const tellSize = 'incarnation.resize > incarnation';
+const growths: readonly Row[] = [
+  { ...attached, with: { ...held, ...larger }, on: grant, asks: ['replica.ensure > replica'] },
+  { ...attached, with: growing, on: ready, asks: [ensure] },
+  { ...attached, with: growing, on: serving(2, 2), asks: [tellSize] },
+  { ...attached, with: growing, on: resized, asks: [] },
+  { ...attached, with: growing, on: standby, asks: ['volume.refused > migration'] },
+  { ...attached, with: { ...held, ...larger }, on: standby, asks: ['volume.refused > migration'] },
+  { ...attached, with: growing, on: { type: 'snapshot.begin', snapshot: 's' }, asks: ['snapshot.hindered > s'] },
+];
+
 const migration: readonly Row[] = [
   { ...attached, on: standby, asks: [ensure] },
   { ...attached, on: { ...standby, host: s1 }, asks: [ensure] },
@@ -113,6 +129,7 @@ const table = (rows: readonly Row[]): readonly string[] =>
   );
 
 test('its use', () => assert.equal(table(use), []));
+test('it grows while a guest uses it', () => assert.equal(table(growths), []));
 test('a VM with it is moved', () => assert.equal(table(migration), []));
 
 const after = (context: object, on: Row['on'], state = 'held.attached') => {
@@ -142,6 +159,26 @@ test('both runs are let in until the change, and only the new one afterwards', (
   assert.equal([context.runEpoch, context.client], [3, w2]);
   const done = after({ ...context }, serving(3, 3)).context;
   assert.equal([done.access, done.standby, done.host], [access(3), null, s1]);
+});
+
+test('the guest of the run that has it is told its new size; when it does not see it, the volume says so', () => {
+  const { context } = after({ ...held, ...larger }, grant);
+  assert.equal([context.resizing, context.growth, context.spec?.sizeMib], [growing.resizing, null, 128]);
+  const told = decided(volumeMachine, { ...stored, ...growing }, { in: 'held.attached', on: serving(2, 2), to: '' });
+  const asked = { type: 'incarnation.resize', volume: id, volumeUid: 'U1', runEpoch: 2, sizeMib: 128 };
+  assert.equal(told.asked[0]?.params, { to: 'incarnation/t/a@w1', event: asked });
+  const required = (one: VolumeContext) => one.conditions.find(({ type }) => type === 'RestartRequired');
+  const seen = after(growing, resized).context;
+  assert.equal([seen.resizing, required(seen)?.status], [null, 'False']);
+  const unseen = after(growing, { ...resized, error: lasting }).context;
+  assert.equal([unseen.resizing, required(unseen)?.status], [null, 'True']);
+  assert.match(required(unseen)?.message ?? '', /guest of vm\/t\/a does not see 128 MiB: broken; restart that VM/);
+  assert.is(required(after(unseen, detach).context)?.status, 'False');
+  // Answers to earlier questions, and of a run that is over.
+  for (const late of [{ sizeMib: 96 }, { runEpoch: 1 }])
+    assert.equal(after(growing, { ...resized, ...late }).context.resizing, growing.resizing);
+  assert.is(after(growing, detach).context.resizing, null);
+  assert.is(after({ ...larger, runEpoch: 2 }, grant, 'available').context.resizing, null, 'no guest has it');
 });
 
 test('a storage host that was started again has lost what was not flushed: the volume says what to do', () => {

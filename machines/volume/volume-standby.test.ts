@@ -30,6 +30,7 @@ const stored: VolumeContext = {
   source: { sha256: 'ab', format: 'raw' },
   standby: null,
   growth: null,
+  resizing: null,
   captures: [],
   filling: null,
 };

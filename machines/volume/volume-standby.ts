@@ -59,8 +59,8 @@ export const isStanding = (seen: At): boolean => isFor(seen) && seen.context.sta
 export const mayStandBy = (seen: At): boolean => {
   const { context, event } = seen;
   if (event.type !== 'volume.standby') return false;
-  const { holder, runEpoch, standby, client, captures } = context;
-  if (captures.length > 0) return false;
+  const { holder, runEpoch, standby, client, captures, growth, resizing } = context;
+  if (captures.length > 0 || growth !== null || resizing !== null) return false;
   const isFree = standby === null || (isFor(seen) && standby.phase === 'making');
   return isFree && holder === event.vm && event.runEpoch > runEpoch && client?.name !== event.host.name;
 };
@@ -90,15 +90,17 @@ const refusedTo = ({ id }: VolumeContext, asker: string | null, error: Failure):
   toAsker(asker, volumeRefused({ volume: id, error }));
 
 export function refuseStandby(seen: At): readonly Asked[] {
-  const { standby, holder, client, id, captures } = seen.context;
+  const { standby, holder, client, id, captures, growth, resizing } = seen.context;
   const why =
     holder === null
       ? 'no VM holds it'
       : captures.length > 0
         ? `it is being copied by ${captures.join(', ')}`
-        : standby === null
-          ? `${holder} has it on ${client?.name ?? 'no host'}, where it may not be ready`
-          : `it is ${standby.phase} on ${standby.host.name} for run ${standby.runEpoch}`;
+        : growth !== null || resizing !== null
+          ? 'it is growing'
+          : standby === null
+            ? `${holder} has it on ${client?.name ?? 'no host'}, where it may not be ready`
+            : `it is ${standby.phase} on ${standby.host.name} for run ${standby.runEpoch}`;
   const message = `${id} was not prepared on a second host: ${why}; migrate again once this has ended`;
   return refusedTo(seen.context, senderOf(seen), { code: 'volume_standby_conflict', message, retryable: true });
 }

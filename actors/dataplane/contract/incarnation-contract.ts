@@ -40,6 +40,13 @@ export interface IncarnationStop {
   readonly graceMs: number;
 }
 
+/** A shared volume that has grown, and its run. */
+export interface DiskResize {
+  readonly incarnation: IncarnationSpec;
+  readonly volumeUid: string;
+  readonly sizeMib: number;
+}
+
 /** Below it, a worker serves the consoles of its VMs, to read and as streams: `/consoles/<tenant>/<vm>`. */
 export const consolePath = '/consoles/';
 
@@ -81,6 +88,11 @@ export interface IncarnationDataplane {
    * ownership_lost.
    */
   awaitDisks(incarnation: IncarnationSpec, call: Call): Promise<void>;
+  /**
+   * The guest sees the size of a shared volume that is served with it; no error when it does already.
+   * @throws fault `incarnation_missing`, `run_is_sent`, `size_unseen`; defeat `disk_absent`; unknown `qmp_timeout`
+   */
+  resizeDisk(resize: DiskResize, call: Call): Promise<void>;
   /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;

@@ -14,6 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { z } from 'zod';
 import type { DiskSource, ExportSpec, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { Dataplane } from '../contract/dataplane-contract.ts';
 import {
@@ -26,11 +27,15 @@ import {
   testQemu,
   until,
 } from '../dataplane-for-tests.ts';
+import { foldersOf, type DataplaneSite } from '../dataplane-site.ts';
+import { pathsOf } from '../hypervisor/qemu-folder.ts';
+import { QmpClient } from '../hypervisor/qmp-client.ts';
 import { writingGuest } from '../hypervisor/writing-guest-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { commandLineOf, findProcesses } from '../process-lookup.ts';
 
 const qemu = testQemu();
+const blocksSchema = z.array(z.object({ inserted: z.object({ image: z.object({ 'virtual-size': z.int() }) }) }));
 const run = promisify(execFile);
 
 function declare(): void {
@@ -100,6 +105,19 @@ function declare(): void {
     const done = await run('qemu-io', [...args, `${disk},tls-creds=k`]).catch((error: { stderr: string }) => error);
     return done.stderr + ('stdout' in done ? done.stdout : '');
   };
+  /** The size of the only disk of a run as its guest has it, MiB. */
+  async function sizeIn(folderOfHost: string, spec: IncarnationSpec): Promise<number> {
+    const host = path.basename(folderOfHost);
+    const options = testOptions(folderOfHost, { host, prefix: host.replace('w', 'ts') });
+    const site = { options, folders: foldersOf(options), guestGroups: null } as unknown as DataplaneSite;
+    const client = await QmpClient.connect(pathsOf(site, spec.owner).toolingSocket, 5_000);
+    try {
+      const [disk] = blocksSchema.parse(await client.execute('query-block'));
+      return (disk?.inserted.image['virtual-size'] ?? 0) / (1 << 20);
+    } finally {
+      client.close();
+    }
+  }
   const keyOf = (name: string): string => testOptions(folder).exportKey(name).toString('hex');
 
   test.after(async () => {
@@ -120,6 +138,31 @@ function declare(): void {
     await begin(near, spec);
     await writes();
     assert.is((await serve(1, { 1: 'w2' }))[0]?.pid, served?.pid, 'asked again it is the same process');
+  });
+
+  /** A run that uses the volume sees its new size: one that writes, and one whose QEMU asks for nothing by itself. */
+  const grows = async (host: Promise<Dataplane>, spec: IncarnationSpec, floor: number, sizes: readonly number[]) => {
+    const { runEpoch } = spec.owner;
+    const name = runEpoch === 1 ? 'w2' : 'w1';
+    for (const sizeMib of sizes) {
+      await (await near).ensureReplica({ ...replica, sizeMib }, nextCall());
+      const resize = { incarnation: spec, volumeUid, sizeMib };
+      if (sizeMib === sizes[0]) assert.is(await codeOf((await host).resizeDisk(resize, nextCall())), 'size_unseen');
+      await serve(floor, { [runEpoch]: name });
+      await (await host).resizeDisk(resize, nextCall());
+      assert.is(await sizeIn(home(name), spec), sizeMib);
+      await (await host).pauseIncarnation(spec, nextCall());
+    }
+    await (await host).resumeIncarnation(spec, nextCall());
+    await writes();
+  };
+
+  test('it grows while a run of the same host uses it', async () => {
+    const [served] = await serve(1, { 1: 'w2' });
+    const spec = incarnation('w2', 1, served?.source as DiskSource);
+    await grows(near, spec, 1, [8200, 8208]);
+    const ofNone = (await near).resizeDisk({ incarnation: spec, volumeUid: 'NONE', sizeMib: 9000 }, nextCall());
+    assert.is(await codeOf(ofNone), 'disk_absent');
   });
 
   test('a daemon that dies is a pause of the guest and no error; served again, the guest writes on', async () => {
@@ -152,6 +195,11 @@ function declare(): void {
       assert.not.match((await commandLineOf(pid)).join(' '), keyOf(source.export));
     const [ofRun = ''] = readdirSync('/run/photon-ts1/incarnations');
     assert.not.ok(readdirSync(`/run/photon-ts1/incarnations/${ofRun}`).some((name) => name.startsWith('key')));
+  });
+
+  test('it grows while a run of another host uses it', async () => {
+    const [served] = await serve(2, { 2: 'w1' });
+    await grows(far, incarnation('w1', 2, served?.source as DiskSource), 2, [8216, 8224]);
   });
 
   test('a later run cuts the former one, which cannot come back; another host sees what it wrote', async () => {

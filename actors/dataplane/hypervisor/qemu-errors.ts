@@ -83,6 +83,16 @@ export const incarnationMissing = (actor: string): PhotonError =>
     `There is no QEMU process of this run of ${actor} on this host; start it first.`,
   );
 
+export const diskAbsent = (actor: string, volume: string): PhotonError =>
+  new PhotonError('defeat', 'disk_absent', `${actor} has no shared disk ${volume}; attach it, and restart the VM.`);
+
+export const sizeUnseen = (volume: string, sizeMib: number, why: string): PhotonError =>
+  new PhotonError(
+    'fault',
+    'size_unseen',
+    `${volume} has grown to ${sizeMib} MiB, which its guest does not see: ${why} Restart the VM, which finds it then.`,
+  );
+
 export const incarnationAlive = (actor: string, pid: number): PhotonError =>
   new PhotonError('fault', 'incarnation_alive', `QEMU process ${pid} of ${actor} still runs; stop it first.`);
 

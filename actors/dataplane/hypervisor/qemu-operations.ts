@@ -19,6 +19,7 @@ import type { ConsoleStreams } from './qemu-console-stream.ts';
 import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
+import { resizeShared, type QemuRun } from './qemu-resize.ts';
 import { awaitDisks, awaitStall } from './qemu-stall.ts';
 import { startQemu } from './qemu-start.ts';
 import { stopQemu } from './qemu-stop.ts';
@@ -34,6 +35,13 @@ export function incarnationOperations(
 ): IncarnationDataplane {
   const change = fencedChange(site);
   const lockOf = (incarnation: IncarnationRef): string => `incarnation ${incarnationId(incarnation.owner)}`;
+  /** The QEMU of a run, unless its guest may run on another host by now. */
+  const present = async ({ owner }: IncarnationRef) => {
+    const paths = pathsOf(site, owner);
+    if ((await findIncarnation(paths)) === null) throw incarnationMissing(owner.actor);
+    if ((await readRecord(paths)) !== null) throw runIsSent(owner.actor);
+    return { paths, client: await sessions.client(paths) };
+  };
   const tell = (
     incarnation: IncarnationRef,
     command: 'cont' | 'stop' | 'system_reset',
@@ -41,11 +49,7 @@ export function incarnationOperations(
     onEvent: (heard: QmpEvent) => void = () => {},
   ) =>
     change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {
-      const paths = pathsOf(site, incarnation.owner);
-      if ((await findIncarnation(paths)) === null) throw incarnationMissing(incarnation.owner.actor);
-      // Its guest may run on another host by now.
-      if ((await readRecord(paths)) !== null) throw runIsSent(incarnation.owner.actor);
-      const client = await sessions.client(paths);
+      const { paths, client } = await present(incarnation);
       const forget = client.onEvent(onEvent);
       try {
         await client.execute(command);
@@ -80,6 +84,15 @@ export function incarnationOperations(
       const attempt = (work: () => Promise<void>): Promise<void> =>
         change('incarnation', lockOf(incarnation), incarnation.owner, call, work);
       return awaitDisks(site, sessions, pathsOf(site, incarnation.owner), attempt, call.signal);
+    },
+    resizeDisk: (resize, call) => {
+      const { incarnation } = resize;
+      // The lock is held only for each attempt, as above.
+      const attempt = (work: (run: QemuRun) => Promise<string | null>) =>
+        change('incarnation', lockOf(incarnation), incarnation.owner, call, async () =>
+          work(await present(incarnation)),
+        );
+      return resizeShared(resize, attempt, call.signal);
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>

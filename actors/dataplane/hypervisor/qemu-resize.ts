@@ -1,9 +1,24 @@
 /**
- * The QEMU that has a volume's file open, and another size of the disk while its guest runs: QEMU changes the file and
- * tells the guest. Called by volume/replica-store.ts under the volume's lock, and by snapshot/.
+ * Another size of a disk while its guest runs. Of a local volume QEMU changes the file and tells the guest: called by
+ * volume/replica-store.ts under the volume's lock, as `findDiskUser` is by snapshot/. Of a shared one the file has
+ * grown on its storage host; called by qemu-operations.ts.
+ *
+ * An NBD connection has the size that its server said at its beginning. Seen with QEMU 10.0.13: `block_resize` is
+ * refused ("Cannot grow NBD nodes") as long as QEMU has not connected again, and QEMU does that only for a request, so
+ * never for a guest that rests. After one read it is accepted, and a Linux guest logs `[vda] new size`. The read is
+ * made with the monitor's command qemu-io, because none of QMP reads a block. Rejected: a second NBD node that takes
+ * the place of the first (`blockdev-reopen`), whose name everything that speaks of this disk would have to find out.
  */
+import net from 'node:net';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import type { DiskSource } from '@photoncloud/machines/values/wiring';
 import { z } from 'zod';
+import type { DiskResize } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
+import { doorName } from './qemu-arguments.ts';
+import { diskAbsent, sizeUnseen } from './qemu-errors.ts';
 import { listRuns, type IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
@@ -50,4 +65,68 @@ export async function resizeInGuest(
   const user = await findDiskUser(site, sessions, file);
   await user?.client.execute('block_resize', { 'node-name': user.node, size: sizeBytes }, resizeMs);
   return user !== null;
+}
+
+/** A QEMU that may be told something. */
+export interface QemuRun {
+  readonly paths: IncarnationPaths;
+  readonly client: QmpClient;
+}
+
+/** How long the export may take to be back, with its new size. */
+const seenMs = 10_000;
+const tryEveryMs = 250;
+const knockMs = 2_000;
+
+/**
+ * @param attempt runs one change of the run under its lock and fence
+ * @throws fault `size_unseen`; defeat `disk_absent`; unknown `qmp_timeout`
+ */
+export async function resizeShared(
+  { incarnation: { owner, disks }, volumeUid, sizeMib }: DiskResize,
+  attempt: (work: (run: QemuRun) => Promise<string | null>) => Promise<string | null>,
+  signal: AbortSignal,
+): Promise<void> {
+  const index = disks.findIndex((disk) => disk.volumeUid === volumeUid && (disk.source ?? null) !== null);
+  const { volume, source = null } = disks[index] ?? { volume: volumeUid };
+  const endMs = performance.now() + seenMs;
+  for (;;) {
+    const refusal = await attempt(async (run) => {
+      if (source === null) throw diskAbsent(owner.actor, volume);
+      return tellSize(run, `d${index}`, source, sizeMib * (1 << 20));
+    });
+    if (refusal === null) return;
+    if (performance.now() > endMs) throw sizeUnseen(volume, sizeMib, refusal);
+    await pause(tryEveryMs, undefined, { signal });
+  }
+}
+
+/** @returns why the guest does not see the size, or null */
+async function tellSize({ paths, client }: QemuRun, node: string, source: DiskSource, size: number) {
+  const resize = () =>
+    client.execute('block_resize', { 'node-name': node, size }, resizeMs).then(() => null, refusalOf);
+  const refusal = await resize();
+  // While it waits for a server, QEMU would do nothing else.
+  if (refusal === null || !(await isServed(paths, source))) return refusal;
+  const read = { 'command-line': `qemu-io ${node} "read 0 512"` };
+  await client.execute('human-monitor-command', read, resizeMs);
+  return resize();
+}
+
+function refusalOf(error: unknown): string {
+  if (error instanceof PhotonError && error.record.code === 'qmp_refused') return error.message;
+  throw error;
+}
+
+/** Whether the export takes a connection. */
+function isServed({ emptyFolder }: IncarnationPaths, source: DiskSource): Promise<boolean> {
+  const { address } = source;
+  const socket = net.connect(address === null ? { path: path.join(emptyFolder, doorName(source)) } : address);
+  return new Promise((resolve) => {
+    const end = (served: boolean) => () => {
+      socket.destroy();
+      resolve(served);
+    };
+    socket.setTimeout(knockMs, end(false)).once('connect', end(true)).once('error', end(false));
+  });
 }

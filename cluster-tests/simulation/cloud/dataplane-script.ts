@@ -317,6 +317,8 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('without a disk', start(incarnation()));
   await step('its disk', dp.ensureReplica({ ...disk, format: 'raw', image: null }, nextCall()), (one) => one.created);
   await step('resumed before', dp.resumeIncarnation(incarnation(), nextCall()));
+  const resize = { incarnation: incarnation(), volumeUid: 'DISK', sizeMib: 8 };
+  await step('resized before', dp.resizeDisk(resize, nextCall()));
   await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('started', start(incarnation()), started);
   await step('taken up again', start(incarnation()), started);
@@ -336,6 +338,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
     one.runStatus,
     one.guestMacs,
   ]);
+  await step('resized, but not shared', dp.resizeDisk(resize, nextCall()));
   await step('its segment', realize(dp), outcome);
   await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('its tap read', dp.readTap(run, nextCall()), seenTap);

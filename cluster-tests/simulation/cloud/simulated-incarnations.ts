@@ -12,6 +12,7 @@ import type {
   IncarnationStop,
 } from '@photoncloud/actors/dataplane/contract/incarnation-contract';
 import {
+  diskAbsent,
   fileMissing,
   incarnationAlive,
   incarnationMissing,
@@ -90,6 +91,16 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         if (found !== undefined) found.stalled = false;
       });
     },
+    resizeDisk: ({ incarnation, volumeUid, sizeMib }, call) =>
+      site.change('resizeDisk', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+        const found = find(incarnation);
+        if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
+        if (found.sending) throw runIsSent(incarnation.owner.actor);
+        if (found.hung) throw qmpTimeout(`telling ${incarnation.owner.actor}`, 2_000);
+        const disk = incarnation.disks.find((one) => one.volumeUid === volumeUid && !isOnHost(one));
+        if (disk === undefined) throw diskAbsent(incarnation.owner.actor, volumeUid);
+        found.sizes.set(volumeUid, sizeMib);
+      }),
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
         end(site, find(stop.incarnation), stop, call),
@@ -139,6 +150,7 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
     end: null,
     hung: false,
     stalled: false,
+    sizes: new Map(),
   };
   for (const name of taps) {
     const tap = kernel.findTap(name);

@@ -110,6 +110,8 @@ export interface QemuProcess {
   hung: boolean;
   /** The process runs, and the guest stands still: the disk was full when it wrote. */
   stalled: boolean;
+  /** Of shared volumes that have grown, by uid: what the guest was told, MiB. */
+  readonly sizes: Map<string, number>;
 }
 
 /** Serves a volume to a run. */
