@@ -5,7 +5,8 @@
 # it. In Bash, because its process starts are part of the figures and must stay comparable with earlier ones.
 #   bare-leg.sh network RUNS | ports COUNT | boot RUNS | rules RUNS COUNT RULES | admit RUNS COUNT | members RUNS COUNT
 #     | batch COUNT
-#   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder)
+#   for boot: QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder),
+#   PAGE_TRY (seconds)
 set -u -o pipefail
 . "${BASH_SOURCE[0]%/*}/bare-network.sh"
 
@@ -168,8 +169,7 @@ leg_boot() {
     port_wire tp0 $VM_IP $VM_MAC
     ip -n vpc route replace $VM_IP/32 dev br1
     qmp '{"execute":"cont"}'
-    for ((k = 0; k < 1500; k++)); do within vpc curl -s -m 0.5 -o /dev/null "http://$VM_IP/" && break; sleep 0.02; done
-    ((k < 1500)) || die "no page from the guest: $(tail -c 300 "$SCRATCH/console")"
+    page_of vpc || die "no page from the guest: $(tail -c 300 "$SCRATCH/console")"
     T0=$start; tock $name
     exec {QEMU_JOB[1]}>&-
     kill -9 $QEMU_PID; wait $QEMU_PID 2>/dev/null

@@ -6,17 +6,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { keyObject, writeKeyFolder } from '@photoncloud/actors/dataplane/tls-key';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import { runInNamespaces } from './own-namespaces.ts';
 import { readToolchain } from './toolchain-file.ts';
+
+/** For so long each try to fetch the page waits; the product's legs wait as long. */
+export const pageTryS = 0.5;
 
 /** Milliseconds, in the order in which they were taken. */
 export type Samples = Readonly<Record<string, readonly number[]>>;
 
 export type BareSteps =
   | { readonly leg: 'network' | 'boot'; readonly runs: number }
-  /** Moves of one guest, to and fro, with a disk of this size. */
-  | { readonly leg: 'moves'; readonly runs: number; readonly diskMib: number }
+  /** Moves of one guest, to and fro, with a disk of this size; over TLS, or not. */
+  | { readonly leg: 'moves'; readonly runs: number; readonly diskMib: number; readonly tls: boolean }
   | { readonly leg: 'ports'; readonly count: number }
   | { readonly leg: 'batch'; readonly count: number }
   /** In a namespace with the rules of `count` ports. */
@@ -58,12 +62,24 @@ export async function runBareLeg(steps: BareSteps): Promise<Samples> {
     steps.leg === 'moves'
       ? await collect(
           [String(steps.runs)],
-          { ...environment, DISK_MIB: String(steps.diskMib) },
+          {
+            ...environment,
+            DISK_MIB: String(steps.diskMib),
+            ...(steps.tls ? await tlsEnvironment(environment['SCRATCH'] ?? '') : {}),
+          },
           60_000 + 60_000 * steps.runs,
           'bare-moves.sh',
         )
       : await collect(['boot', String(steps.runs)], environment, 60_000 * steps.runs),
   );
+}
+
+/** The keys of the product, for a QEMU that is started by hand. */
+async function tlsEnvironment(scratch: string): Promise<Environment> {
+  const folder = join(scratch, 'key');
+  await writeKeyFolder(folder, Buffer.alloc(32, 1));
+  const end = (endpoint: 'server' | 'client'): string => JSON.stringify(keyObject('key', endpoint, folder));
+  return { TLS_SERVER: end('server'), TLS_CLIENT: end('client') };
 }
 
 /** With QEMU, a guest and an empty folder, as the scripts expect them. */
@@ -76,6 +92,7 @@ async function withGuest(work: (environment: Environment) => Promise<Samples>): 
       QEMU: binary,
       GUEST: guest.folder,
       SCRATCH: scratch,
+      PAGE_TRY: String(pageTryS),
       ...(libDir === undefined ? {} : { QEMU_DIR: libDir }),
     });
   } finally {

@@ -1,10 +1,13 @@
 #!/bin/bash
 # What moving a running guest between two hosts costs without a control plane: tap, wiring, a QEMU that listens, a
 # mirror of the disk, pre-copy, and the routes turned. Prints "sample total MS" (until the guest goes on and its address
-# leads there), "sample gap MS" (the longest time between two answers to a ping every 10 ms) and "sample pause MS" for
-# each move; without TLS. No code of photoncloud runs here. Started by bare-leg.ts as bare-leg.sh is.
+# leads there), "sample gap MS" (the longest time between two answers to a ping every 20 ms) and "sample pause MS" for
+# each move, while its page is visited again and again, as in the product's leg. No code of photoncloud runs here.
+# Started by bare-leg.ts as bare-leg.sh is.
 #   bare-moves.sh MOVES
-#   QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder), DISK_MIB
+#   QEMU, QEMU_DIR (optional), GUEST (folder with vmlinuz, initrd.img, commandline), SCRATCH (folder), DISK_MIB,
+#   PAGE_TRY (seconds)
+#   TLS_SERVER, TLS_CLIENT (optional): objects named "key"; with them memory and disk go over TLS
 set -u -o pipefail
 . "${BASH_SOURCE[0]%/*}/bare-network.sh"
 CPU=${CPU:-qemu64,+rdrand,+rdseed}
@@ -63,27 +66,31 @@ lead() {
   else ip -n vpc"$1" route replace $VM_IP/32 via 169.254.64."$2" dev vx0 onlink; fi
 }
 
+# HOST KEY: the key is empty without TLS.
 settle() {
+  [[ $2 ]] && qmp "$1" object-add "$2"
   qmp "$1" migrate-set-capabilities '{"capabilities":[{"capability":"events","state":true},
     {"capability":"pause-before-switchover","state":true},{"capability":"late-block-activate","state":true}]}'
-  qmp "$1" migrate-set-parameters '{"downtime-limit":300,"max-bandwidth":1099511627776}'
+  qmp "$1" migrate-set-parameters "{\"downtime-limit\":300,\"max-bandwidth\":1099511627776${2:+,$KEY}}"
 }
 
+TLS_SERVER=${TLS_SERVER:-} TLS_CLIENT=${TLS_CLIENT:-} KEY='"tls-creds":"key"'
 # From host $1 to host $2.
 move() {
-  local a=$1 b=$2 start stopped
+  local a=$1 b=$2 start stopped door
   now; start=$REPLY
   disk "$b"; rm -f "$REPLY"; truncate -s "${DISK_MIB}M" "$REPLY"
   ip -n w"$b" tuntap add dev tp0 mode tap
   qemu_on "$b" -incoming defer
   port_on "$b"
-  settle "$b"
-  qmp "$b" nbd-server-start "{\"addr\":{\"type\":\"inet\",\"data\":{\"host\":\"192.0.2.$b\",\"port\":\"4445\"}}}"
+  settle "$b" "$TLS_SERVER"
+  door="\"host\":\"192.0.2.$b\",\"port\":\"4445\""
+  qmp "$b" nbd-server-start "{\"addr\":{\"type\":\"inet\",\"data\":{$door}}${TLS_SERVER:+,$KEY}}"
   qmp "$b" block-export-add '{"type":"nbd","id":"e0","node-name":"d0","name":"d0","writable":true}'
   qmp "$b" migrate-incoming "{\"uri\":\"tcp:192.0.2.$b:4444\"}"
-  settle "$a"
+  settle "$a" "$TLS_CLIENT"
   qmp "$a" blockdev-add "{\"driver\":\"nbd\",\"node-name\":\"peer\",\"export\":\"d0\",\"discard\":\"unmap\",
-    \"detect-zeroes\":\"unmap\",\"server\":{\"type\":\"inet\",\"host\":\"192.0.2.$b\",\"port\":\"4445\"}}"
+    \"detect-zeroes\":\"unmap\"${TLS_CLIENT:+,$KEY},\"server\":{\"type\":\"inet\",$door}}"
   qmp "$a" blockdev-mirror '{"job-id":"mirror","device":"d0","target":"peer","sync":"full",
     "copy-mode":"write-blocking"}'
   hear "$a" BLOCK_JOB_READY
@@ -100,6 +107,7 @@ move() {
   lead "$a" "$b"; lead "$b" "$b"
   T0=$start; tock total
   qemu_end "$a"
+  [[ $TLS_SERVER ]] && qmp "$b" object-del '{"id":"key"}'
   on "$a"; port_forget tp0 $VM_IP $VM_MAC
 }
 
@@ -112,11 +120,12 @@ qemu_on 1
 port_on 1
 lead 1 1; lead 2 1
 qmp 1 cont
-for ((k = 0; k < 1500; k++)); do within vpc1 curl -s -m 0.5 -o /dev/null "http://$VM_IP/" && break; sleep 0.02; done
-((k < 1500)) || die "no page from the guest: $(tail -c 300 "$SCRATCH/console-1")"
+page_of vpc1 || die "no page from the guest: $(tail -c 300 "$SCRATCH/console-1")"
+visits() { while :; do within vpc1 curl -s -m 10 -o /dev/null -X POST "http://$VM_IP/visit"; done; }
+visits &
 at=1
 for ((k = 0; k < $1; k++)); do
-  within_exec vpc1 ping -n -D -i 0.01 $VM_IP >"$SCRATCH/ping" 2>&1 &
+  within_exec vpc1 ping -n -D -i 0.02 $VM_IP >"$SCRATCH/ping" 2>&1 &
   pinger=$!
   sleep 0.5
   move $at $((3 - at))

@@ -6,6 +6,16 @@ tock() { now; local d=$((REPLY - T0)); printf 'sample %s %d.%03d\n' "$1" $((d / 
 die() { echo "bare leg: $*" >&2; exit 1; }
 within() { local n=$1; shift; nsenter --net=/run/netns/"$n" "$@"; }
 
+# Whether the page answers in time, asked from a namespace.
+page_of() {
+  local k
+  for ((k = 0; k < 1500; k++)); do
+    within "$1" curl -s -m "$PAGE_TRY" -o /dev/null "http://$VM_IP/" && return
+    sleep 0.02
+  done
+  return 1
+}
+
 GATEWAY_MAC=02:00:5e:00:00:01 VM_IP=10.77.1.11 VM_MAC=02:00:00:00:77:0b
 
 # HOST...: hosts by number, namespaces w1 and so on.

@@ -7,7 +7,7 @@ import type { PlannedNode } from '../cluster/photon-commands.ts';
 import { fetchPage } from '../demo/guest-page.ts';
 import { placeOf } from '../demo/tenant-view.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import type { Samples } from './bare-leg.ts';
+import { pageTryS, type Samples } from './bare-leg.ts';
 import { tenant, withBenchSession, type BenchSession } from './bench-session.ts';
 import { idleCpu, networkAndPort } from './product-steps.ts';
 
@@ -69,7 +69,7 @@ async function virtualMachines(bench: BenchSession, runs: number, commandLine: s
     });
     await bench.reach(`vm/${tenant}/${vm}`, /^running/i);
     const place = await placeOf(bench.cluster.topology, (id) => bench.get(id), `vm/${tenant}/${vm}`, 'vms');
-    await fetchPage(place, '/', 60_000);
+    await fetchPage(place, '/', 60_000, pageTryS);
     samples.push(performance.now() - at);
     await bench.command('vm', vm, 'delete');
     await bench.command('volume', volume, 'delete');

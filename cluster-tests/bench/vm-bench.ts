@@ -66,17 +66,19 @@ async function measureBoots(rows: VmRows, rounds: number) {
 
 async function measureMoves(rows: VmRows, { rounds, moves }: Orders) {
   const empty = () => ({ total: [] as number[], gap: [] as number[], pause: [] as number[] });
-  const [product, bare] = [empty(), empty()];
+  const [product, bare, bareTls] = [empty(), empty(), empty()];
   for (let round = 0; round < rounds; round++) {
     say(`round ${round + 1} of ${rounds}: ${moves} moves`);
-    const samples = await runBareLeg({ leg: 'moves', runs: moves, diskMib });
+    const samples = await runBareLeg({ leg: 'moves', runs: moves, diskMib, tls: false });
     const ours = await rows.moves(moves);
+    const samplesTls = await runBareLeg({ leg: 'moves', runs: moves, diskMib, tls: true });
     for (const name of ['total', 'gap', 'pause'] as const) {
       bare[name].push(...(samples[name] ?? []));
       product[name].push(...ours[name]);
+      bareTls[name].push(...(samplesTls[name] ?? []));
     }
   }
-  return moveReport({ product, bare });
+  return moveReport({ product, bare, bareTls });
 }
 
 /** @returns the exit status, as of BenchReport */

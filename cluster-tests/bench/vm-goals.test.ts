@@ -24,14 +24,14 @@ test('boots: the ratio is that of each round, the median is judged', () => {
 test('moves: the worst gap is judged as well as the ratios', () => {
   const bare = { total: [400, 400], gap: [100, 200], pause: [1, 1] };
   const product = { total: [600, 600], gap: [130, 260], pause: [1, 1] };
-  assert.equal(verdicts(moveReport({ product, bare })), [
+  assert.equal(verdicts(moveReport({ product, bare, bareTls: product })), [
     [1.3, true],
     [260, true],
     [1.5, true],
   ]);
   const slow = { total: [601, 601], gap: [131, 301], pause: [1, 1] };
   assert.equal(
-    verdicts(moveReport({ product: slow, bare })).map(([, holds]) => holds),
+    verdicts(moveReport({ product: slow, bare, bareTls: slow })).map(([, holds]) => holds),
     [false, false, false],
   );
 });

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { until } from '../cluster/process-identity.ts';
 import { fetchPage, visitGuest, type GuestPlace } from '../demo/guest-page.ts';
 import { placeOf } from '../demo/tenant-view.ts';
+import { pageTryS } from './bare-leg.ts';
 import { tenant, type BenchSession } from './bench-session.ts';
 import type { Moves } from './vm-goals.ts';
 
@@ -58,7 +59,7 @@ export class VmRows {
     await this.#session.until(`vm/${tenant}/${vm}`, 'running again', ({ stateName, status }) => {
       return stateName === 'running' && (status as unknown as VmStatus).runs === 2;
     });
-    await fetchPage(place, '/', bootMs);
+    await fetchPage(place, '/', bootMs, pageTryS);
     const restarted = performance.now() - again;
     await this.#delete(vm);
     return { declared, restarted };
@@ -113,7 +114,7 @@ export class VmRows {
     });
     await session.reach(`vm/${tenant}/${vm}`, /^running/i);
     const place = await placeOf(session.cluster.topology, (id) => session.get(id), `vm/${tenant}/${vm}`);
-    await fetchPage(place, '/', bootMs);
+    await fetchPage(place, '/', bootMs, pageTryS);
     return { vm, place };
   }
 
@@ -167,9 +168,12 @@ class Visits {
   }
 }
 
-/** Pings every 10 ms until it is told to end. @returns ends it and says the longest time between two answers, ms */
+/**
+ * Pings every 20 ms until it is told to end: below that ping does not wait but looks, and takes a whole core.
+ * @returns ends it and says the longest time between two answers, ms
+ */
 function startPings({ topology, node, namespace, address }: GuestPlace): () => Promise<number> {
-  const ping = ['ping', '-n', '-D', '-i', '0.01', '-w', String(moveMs / 1000), address];
+  const ping = ['ping', '-n', '-D', '-i', '0.02', '-w', String(moveMs / 1000), address];
   const pinging = topology.exec(node, ['nsenter', `--net=/run/netns/${namespace}`, ...ping], moveMs + 10_000);
   // Judged when it is ended, also when the move fails before.
   pinging.catch(() => undefined);

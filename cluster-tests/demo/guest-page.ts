@@ -40,13 +40,22 @@ async function fetchOnce(place: GuestPlace, path: string, post = false, withinS 
   return await topology.exec(node, [...enter, ...curl], 20_000);
 }
 
-/** Fetches until it is answered 200. @throws Error with the last failure after `timeoutMs`. */
-export async function fetchPage(place: GuestPlace, path: '/' | '/state', timeoutMs: number): Promise<string> {
+/**
+ * Fetches until it is answered 200.
+ * @param tryS of each try: one that begins before the guest answers goes on with TCP's repetitions, after 1, 3 and 7 s
+ * @throws Error with the last failure after `timeoutMs`
+ */
+export async function fetchPage(
+  place: GuestPlace,
+  path: '/' | '/state',
+  timeoutMs: number,
+  tryS?: number,
+): Promise<string> {
   let page: string | undefined;
   let last = '';
   const answered = async (): Promise<boolean> => {
     try {
-      page = await fetchOnce(place, path);
+      page = await fetchOnce(place, path, false, tryS);
     } catch (error) {
       // The guest may still be booting; after the deadline it counts as broken.
       last = (error as { stderr?: string }).stderr?.trim() ?? String(error);

@@ -54,7 +54,7 @@ export async function receiveRun(
   const nodes = spec.disks.flatMap(({ volume }, index) => (mirrors.includes(volume) ? [`d${index}`] : []));
   if (port === null) {
     await giveKey(site, paths, client, migration, 'server');
-    await settle(client, { throttle: false, maxDowntimeMs: 300 });
+    await settle(client, false);
     if (nodes.length > 0) await serve(client, listen, nodes);
     await client.execute('migrate-incoming', { uri: `tcp:${listen}:0` });
     port = portOf(await readIncoming(client));

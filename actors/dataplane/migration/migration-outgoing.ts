@@ -25,7 +25,7 @@ import { sentAt, type QmpClient } from '../hypervisor/qmp-client.ts';
 import { createFile, readTextFile } from '../storage-files.ts';
 import { migrationFailed } from './migration-errors.ts';
 import { readMovedFlows } from './moved-flows.ts';
-import { allowing, giveKey, keyId, settle, takeKey } from './migration-settings.ts';
+import { allowing, downtimeLimitMs, giveKey, keyId, settle, takeKey } from './migration-settings.ts';
 
 const statusSchema = z.object({
   status: z.string().default('none'),
@@ -38,6 +38,8 @@ const statusSchema = z.object({
       mbps: z.number().default(0),
       'dirty-pages-rate': z.number().default(0),
       'page-size': z.number().default(4096),
+      /** Passes over the memory that were begun. */
+      'dirty-sync-count': z.number().default(0),
     })
     .optional(),
 });
@@ -57,6 +59,13 @@ const recordSchema = z.object({
 type SendRecord = z.infer<typeof recordSchema>;
 
 const lookEveryMs = 200;
+const soonEvents: ReadonlySet<string> = new Set([
+  'MIGRATION',
+  'MIGRATION_PASS',
+  'STOP',
+  'JOB_STATUS_CHANGE',
+  'BLOCK_JOB_READY',
+]);
 const busy: ReadonlySet<string> = new Set(['setup', 'active', 'pre-switchover', 'device', 'cancelling', 'wait-unplug']);
 
 const recordFile = (paths: IncarnationPaths): string => path.join(paths.runFolder, 'sending');
@@ -118,6 +127,8 @@ class Sending {
   /** Wall time of QEMU's event. */
   #stoppedAt: number | null = null;
   #flows: Promise<IncarnationSent['flows']> | undefined;
+  /** What QEMU was told last. */
+  #downtimeMs: number | undefined;
 
   constructor(site: DataplaneSite, sessions: IncarnationSessions, { spec, outgoing }: SendAsk) {
     this.#site = site;
@@ -139,7 +150,7 @@ class Sending {
       this.#forget = client.onEvent((heard) => {
         const { event } = heard;
         if (event === 'STOP') this.#stoppedAt ??= sentAt(heard);
-        if (['MIGRATION', 'STOP', 'JOB_STATUS_CHANGE', 'BLOCK_JOB_READY'].includes(event)) resolve();
+        if (soonEvents.has(event)) resolve();
       });
       client.onClose(() => resolve());
     });
@@ -154,7 +165,7 @@ class Sending {
     const method = methodFor(client.version, mirrors.length);
     await writeRecord(this.#paths, { migration, method, begun: false, pausedAt: known?.pausedAt ?? null });
     await giveKey(this.#site, this.#paths, client, migration, 'client');
-    await settle(client, this.#outgoing);
+    await settle(client, this.#outgoing.throttle);
     if (method === 'stopped') await client.execute('stop');
     const jobs = await readMirrors(client);
     for (const [index, disk] of this.#spec.disks.entries())
@@ -197,11 +208,14 @@ class Sending {
       if (await this.#areMirrored(client)) await this.#send(client, record);
       return null;
     }
+    if (status === 'active') await this.#limitDowntime(client, ram?.['dirty-sync-count'] ?? 0);
     // The guest stands still: its connections are read while the rest is sent.
     if (status === 'pre-switchover') void this.#readFlows();
     if (status === 'pre-switchover') {
-      await writeRecord(this.#paths, { ...record, pausedAt: record.pausedAt ?? this.#stoppedAt });
-      await this.#endMirrors(client);
+      await Promise.all([
+        writeRecord(this.#paths, { ...record, pausedAt: record.pausedAt ?? this.#stoppedAt }),
+        this.#endMirrors(client),
+      ]);
       // QEMU may still say so for a moment after it was told to go on.
       const goesOn = client.execute('migrate-continue', { state: 'pre-switchover' });
       await allowing(/not in expected state/i, goesOn);
@@ -223,8 +237,16 @@ class Sending {
     return this.#flows;
   }
 
+  async #limitDowntime(client: QmpClient, pass: number): Promise<void> {
+    const limit = downtimeLimitMs(pass, this.#outgoing.maxDowntimeMs);
+    if (limit === this.#downtimeMs) return;
+    await client.execute('migrate-set-parameters', { 'downtime-limit': limit });
+    this.#downtimeMs = limit;
+  }
+
   async #send(client: QmpClient, record: SendRecord): Promise<void> {
     await writeRecord(this.#paths, { ...record, begun: true });
+    await this.#limitDowntime(client, 0);
     const { address, port } = this.#outgoing.door;
     await client.execute('migrate', { uri: `tcp:${address}:${port}` });
   }
@@ -243,28 +265,28 @@ class Sending {
     throw migrationFailed(this.#spec.owner.actor, `${volume} could not be mirrored: ${broken.error}`);
   }
 
-  /** The guest is stopped: nothing is written any more, and both copies are the same. */
+  /**
+   * The guest is stopped: nothing is written any more, and both copies are the same. What is left of the mirrors goes
+   * with this QEMU: the guest does not wait for that.
+   */
   async #endMirrors(client: QmpClient): Promise<void> {
-    for (const { device } of await readMirrors(client))
-      await allowing(/not found|No active/i, client.execute('block-job-cancel', { device, force: false }));
-    for (const index of this.#spec.disks.keys()) await awaitJobEnd(client, `mirror${index}`);
+    await endMirrors(client, false);
     await this.#requireMirrors(client);
-    await dropMirrors(client);
   }
 }
 
-const endedMirrors = async (client: QmpClient): Promise<z.infer<typeof endedSchema>> =>
-  endedSchema
-    .parse(await client.execute('query-jobs', {}, qmpAnswerMs))
-    .filter(({ id, status }) => isMirror(id) && status === 'concluded');
+const readJobs = async (client: QmpClient): Promise<z.infer<typeof endedSchema>> =>
+  endedSchema.parse(await client.execute('query-jobs', {}, qmpAnswerMs)).filter(({ id }) => isMirror(id));
+const hasEnded = ({ status }: { readonly status: string }): boolean => status === 'concluded';
 
-async function awaitJobEnd(client: QmpClient, job: string): Promise<void> {
-  for (;;) {
-    const jobs = endedSchema.parse(await client.execute('query-jobs', {}, qmpAnswerMs));
-    const one = jobs.find(({ id }) => id === job);
-    if (one === undefined || one.status === 'concluded') return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+const endedMirrors = async (client: QmpClient): Promise<z.infer<typeof endedSchema>> =>
+  (await readJobs(client)).filter(hasEnded);
+
+/** @param force without waiting for what is still to be written */
+async function endMirrors(client: QmpClient, force: boolean): Promise<void> {
+  for (const { device } of (await readMirrors(client)).filter((one) => !hasEnded(one)))
+    await allowing(/not found|No active|cannot accept/i, client.execute('block-job-cancel', { device, force }));
+  while (!(await readJobs(client)).every(hasEnded)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** Forgets the mirrors that have ended, and their connections. */
@@ -312,10 +334,7 @@ export async function unsendRun(
     await client.execute('migrate_cancel');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  for (const { device } of await readMirrors(client)) {
-    await allowing(/not found|No active/i, client.execute('block-job-cancel', { device, force: true }));
-    await awaitJobEnd(client, device);
-  }
+  await endMirrors(client, true);
   await dropMirrors(client);
   await takeKey(paths, client);
   if (['paused', 'postmigrate', 'finish-migrate'].includes(await sessions.status(paths)))

@@ -33,16 +33,25 @@ const capabilities = {
 const bandwidth = 2 ** 40;
 
 /** Tells one end. @param throttle only of the source */
-export async function settle(client: QmpClient, ask: { throttle: boolean; maxDowntimeMs: number }): Promise<void> {
-  const wanted = { ...capabilities, 'auto-converge': ask.throttle };
+export async function settle(client: QmpClient, throttle: boolean): Promise<void> {
+  const wanted = { ...capabilities, 'auto-converge': throttle };
   const states = Object.entries(wanted).map(([capability, state]) => ({ capability, state }));
   await client.execute('migrate-set-capabilities', { capabilities: states });
-  await client.execute('migrate-set-parameters', {
-    'downtime-limit': ask.maxDowntimeMs,
-    'max-bandwidth': bandwidth,
-    'tls-creds': keyId,
-  });
+  await client.execute('migrate-set-parameters', { 'max-bandwidth': bandwidth, 'tls-creds': keyId });
 }
+
+/** A guest that writes little need not stand still for longer. */
+const shortDowntimeMs = 25;
+/** So many passes over the memory are tried with it; each later one doubles it. */
+const shortPasses = 3;
+
+/**
+ * For how long the guest may stand still while the rest of its memory is sent. QEMU stops it as soon as the rest would
+ * take no longer, so with all that is allowed it would stand still for about all of that, however little it writes.
+ * @param pass over the memory, 1 for the first
+ */
+export const downtimeLimitMs = (pass: number, mostMs: number): number =>
+  Math.min(mostMs, shortDowntimeMs * 2 ** Math.max(0, pass - shortPasses));
 
 const keyFolder = (paths: IncarnationPaths): string => path.join(paths.emptyFolder, 'tls');
 

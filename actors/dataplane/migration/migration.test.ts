@@ -29,6 +29,7 @@ import {
 } from '../dataplane-for-tests.ts';
 import { writingGuest } from '../hypervisor/writing-guest-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
+import { downtimeLimitMs } from './migration-settings.ts';
 
 const qemu = testQemu();
 
@@ -42,6 +43,12 @@ test('a guest is stopped first where its QEMU would damage it otherwise', () => 
     ['live', 'live'],
   ];
   assert.equal(methods, [stopped, stopped, ['live', 'stopped'], live, live, live]);
+});
+
+test('the guest may stand still for longer only when the passes over its memory do not end', () => {
+  const limits = (most: number) => [0, 1, 3, 4, 5, 6, 7, 9].map((pass) => downtimeLimitMs(pass, most));
+  assert.equal(limits(300), [25, 25, 25, 50, 100, 200, 300, 300]);
+  assert.equal(limits(10), Array(8).fill(10));
 });
 
 /** Of a connection to a QEMU that waits for the memory, from a client that would take any. */

@@ -174,7 +174,17 @@ async function load(
   const what = `telling ${namespace} of the flows of ${owner.actor}`;
   // In a folder that goes with the run, for a worker that dies meanwhile.
   const file = path.join(pathsOf(site, owner).runFolder, 'flows');
+  const add = async (lines: readonly string[]): Promise<boolean> => {
+    await writeFile(file, lines.map((line) => `${line}\n`).join(''));
+    const args = inside(namespace, ['-R', file]);
+    // 1: there is one of them already; it ends there.
+    const { exitCode } = await runProgram({ program: 'nsenter', args, what, outputCapBytes, acceptedCodes: [1] });
+    return exitCode === 0;
+  };
+  if (flows.length === 0) return 0;
   try {
+    // A guest stands still meanwhile: as a rule none of them is known, and nothing need be looked at.
+    if (await add(flows.map(loadLine))) return flows.length;
     for (let left = tries; ; left -= 1) {
       const known = entriesIn(await listLines(namespace));
       const missing = flows.filter((flow) => known.get(answersOf(flow))?.goesOn !== true);
@@ -184,15 +194,7 @@ async function load(
         const ended = known.get(answersOf(flow));
         return [...(ended === undefined ? [] : [`-D ${ended.name}`]), loadLine(flow)];
       });
-      await writeFile(file, lines.map((line) => `${line}\n`).join(''));
-      await runProgram({
-        program: 'nsenter',
-        args: inside(namespace, ['-R', file]),
-        what,
-        outputCapBytes,
-        // 1: there is one of them already; it ends there.
-        acceptedCodes: [1],
-      });
+      if (await add(lines)) return flows.length;
     }
   } catch (error) {
     throw fileError(what, error);
