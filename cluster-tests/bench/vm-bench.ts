@@ -1,20 +1,22 @@
 /**
- * `npm run bench -- vm [--rows boot,moves] [--rounds N] [--moves N] [--json FILE]`: a VM that is declared, restarted,
- * and moved between two hosts, as ratios to a bare QEMU on the same machine. Both legs follow each other in every
- * round. Called by bench-main.ts.
+ * `npm run bench -- vm [--rows boot,moves,losses] [--rounds N] [--moves N] [--json FILE]`: a VM that is declared,
+ * restarted, and moved between two hosts, as ratios to a bare QEMU on the same machine; and one whose host is killed.
+ * Both legs follow each other in every round. Called by bench-main.ts.
  */
 import { parseArgs } from 'node:util';
 import { defaultNodes } from '../cluster/cluster-launch.ts';
 import { buildGuestImage } from '../guest/guest-image.ts';
 import { runBareLeg } from './bare-leg.ts';
 import { BenchReport } from './bench-report.ts';
+import type { RowReport } from './bench-goals.ts';
 import { withBenchSession } from './bench-session.ts';
-import { bootReport, moveReport } from './vm-goals.ts';
+import { LostHosts, lossNodes } from './lost-host-row.ts';
+import { bootReport, lossReport, moveReport } from './vm-goals.ts';
 import { VmRows, diskMib } from './vm-rows.ts';
 
-export const vmUsage = 'npm run bench -- vm [--rows boot,moves] [--rounds N] [--moves N] [--json FILE]';
+export const vmUsage = 'npm run bench -- vm [--rows boot,moves,losses] [--rounds N] [--moves N] [--json FILE]';
 
-const rowNames = ['boot', 'moves'] as const;
+const rowNames = ['boot', 'moves', 'losses'] as const;
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 interface Orders {
@@ -81,29 +83,49 @@ async function measureMoves(rows: VmRows, { rounds, moves }: Orders) {
   return moveReport({ product, bare, bareTls });
 }
 
+async function measureLosses(hosts: LostHosts, rounds: number) {
+  const losses = { left: [] as number[], answered: [] as number[], bareBoot: [] as number[] };
+  for (let round = 0; round < rounds; round++) {
+    say(`round ${round + 1} of ${rounds}: a host is killed`);
+    const bare = await runBareLeg({ leg: 'boot', runs: 1 });
+    losses.bareBoot.push(...(bare['boot_to_http'] ?? []));
+    const { left, answered } = await hosts.lose();
+    losses.left.push(left);
+    losses.answered.push(answered);
+  }
+  return lossReport(losses);
+}
+
 /** @returns the exit status, as of BenchReport */
 export async function vmBench(argv: readonly string[]): Promise<number> {
   const { orders, json } = readOrders(argv);
+  const { rounds } = orders;
   const report = new BenchReport('vm', 'a guest boots and is sent more slowly');
+  const measure = async (name: (typeof rowNames)[number], work: () => Promise<RowReport>): Promise<void> => {
+    if (!orders.rows.includes(name)) return;
+    try {
+      report.add(name, await work());
+    } catch (error) {
+      report.unmeasured(name, error);
+    }
+  };
+  const guest = await buildGuestImage();
+  const images = { '/run/guest': guest.folder };
   try {
-    const guest = await buildGuestImage();
-    await withBenchSession({ nodes: defaultNodes, images: { '/run/guest': guest.folder } }, async (session) => {
-      const rows = new VmRows(session, guest.commandLine);
-      await rows.prepare();
-      for (const [name, measure] of [
-        ['boot', () => measureBoots(rows, orders.rounds)],
-        ['moves', () => measureMoves(rows, orders)],
-      ] as const) {
-        if (!orders.rows.includes(name)) continue;
-        try {
-          report.add(name, await measure());
-        } catch (error) {
-          report.unmeasured(name, error);
-        }
-      }
-    });
+    if (orders.rows.some((name) => name !== 'losses'))
+      await withBenchSession({ nodes: defaultNodes, images }, async (session) => {
+        const rows = new VmRows(session, guest.commandLine);
+        await rows.prepare();
+        await measure('boot', () => measureBoots(rows, rounds));
+        await measure('moves', () => measureMoves(rows, orders));
+      });
   } catch (error) {
     report.unmeasured('the cluster', error);
   }
+  await measure('losses', () =>
+    withBenchSession({ nodes: lossNodes, images }, async (session) =>
+      measureLosses(await LostHosts.open(session, guest.commandLine), rounds),
+    ),
+  );
   return report.print(orders, json);
 }

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { judge, type RowReport } from './bench-goals.ts';
-import { bootReport, moveReport } from './vm-goals.ts';
+import { bootReport, lossReport, moveReport } from './vm-goals.ts';
 
 const verdicts = ({ goals }: RowReport): readonly (readonly [number, boolean])[] =>
   goals.map(judge).map(({ value, holds }) => [value, holds] as const);
@@ -34,6 +34,12 @@ test('moves: the worst gap is judged as well as the ratios', () => {
     verdicts(moveReport({ product: slow, bare, bareTls: slow })).map(([, holds]) => holds),
     [false, false, false],
   );
+});
+
+test('losses: the boot that a bare guest takes, too, is not counted, and the slowest is judged', () => {
+  const losses = { left: [20_000, 20_000], answered: [33_000, 36_000], bareBoot: [5_000, 5_000] };
+  assert.equal(verdicts(lossReport(losses)), [[31, false]]);
+  assert.equal(verdicts(lossReport({ ...losses, answered: [33_000, 35_000] })), [[30, true]]);
 });
 
 test.run();

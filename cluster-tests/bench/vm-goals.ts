@@ -29,6 +29,15 @@ export interface MoveRounds {
   readonly bareTls: Moves;
 }
 
+/** ms of each round. */
+export interface Losses {
+  /** From the kill of a host until the VM gives up its run there, and until the page of its new run answers. */
+  readonly left: readonly number[];
+  readonly answered: readonly number[];
+  /** A bare boot on a volume that was used before. */
+  readonly bareBoot: readonly number[];
+}
+
 const ratios = (product: readonly number[], bare: readonly number[]): number[] =>
   product.map((ms, round) => ms / (bare[round] ?? NaN));
 const ms = (name: string, samples: readonly number[]): Figure => ({ name, unit: 'ms', samples });
@@ -66,5 +75,14 @@ export function moveReport({ product, bare, bareTls }: MoveRounds): RowReport {
       ms('whole move, bare', bare.total),
       ms('whole move, bare with TLS', bareTls.total),
     ],
+  };
+}
+
+export function lossReport({ left, answered, bareBoot }: Losses): RowReport {
+  const without = answered.map((each, round) => (each - (bareBoot[round] ?? NaN)) / 1_000);
+  const name = 'host killed to page elsewhere, without the boot, p95';
+  return {
+    goals: [{ name, unit: 's', samples: [percentile(without, 0.95)], atMost: 30, note: 'the boot: a bare one' }],
+    figures: [ms('until its run is given up', left), ms('until its page', answered), ms('bare boot', bareBoot)],
   };
 }

@@ -13,7 +13,8 @@ import type { Moves } from './vm-goals.ts';
 export const hosts = ['w1', 'w2'] as const;
 export const diskMib = 64;
 const network = 'front';
-const bootMs = 120_000;
+/** Limit for a guest to boot. */
+export const bootMs = 120_000;
 const moveMs = 120_000;
 
 interface VmStatus {
@@ -32,15 +33,19 @@ export class VmRows {
     this.#commandLine = commandLine;
   }
 
-  /** What all rounds share: network, images, and a port that keeps the VPC on each host. */
-  async prepare(): Promise<void> {
+  /**
+   * What all rounds share: network, images, and a port that keeps the VPC on each host.
+   * @param imageHost that others copy the images from
+   */
+  async prepare(imageHost: string | null = null): Promise<void> {
     const session = this.#session;
     await session.command('network', network, 'create', { subnets: [{ name: 'a', cidr: '10.79.0.0/24' }] });
     for (const [name, file, format] of [
       ['kernel', 'vmlinuz', 'kernel'],
       ['initrd', 'initrd.img', 'initrd'],
     ] as const) {
-      await session.command('image', name, 'create', { source: { path: `/run/guest/${file}` }, format });
+      const source = { path: `/run/guest/${file}` };
+      await session.command('image', name, 'create', { source, format, host: imageHost });
       await session.reach(`image/${tenant}/${name}`);
     }
     for (const host of hosts) {
@@ -52,7 +57,7 @@ export class VmRows {
   /** Declares a VM, restarts it, deletes it. @returns ms until its page answers */
   async boot(): Promise<{ readonly declared: number; readonly restarted: number }> {
     const at = performance.now();
-    const { vm, place } = await this.#declare();
+    const { vm, place } = await this.declare();
     const declared = performance.now() - at;
     const again = performance.now();
     await this.#ask('restart', vm, { graceMs: 0 });
@@ -67,7 +72,7 @@ export class VmRows {
 
   /** Moves a VM `count` times while its page is visited. */
   async moves(count: number): Promise<Moves> {
-    const { vm, place } = await this.#declare();
+    const { vm, place } = await this.declare();
     const visits = new Visits(place);
     const [total, gap, pause]: [number[], number[], number[]] = [[], [], []];
     try {
@@ -101,16 +106,23 @@ export class VmRows {
     await this.#session.client.call(`vm.${verb}`, { scope: tenant, name: vm, idempotencyKey: randomUUID(), params });
   }
 
-  async #declare(): Promise<{ readonly vm: string; readonly place: GuestPlace }> {
+  /**
+   * Declares a VM.
+   * @param had its volume; by default one of its own is declared
+   * @param more fields of it
+   * @returns its name, when its page has answered
+   */
+  async declare(had?: string, more: object = {}): Promise<{ readonly vm: string; readonly place: GuestPlace }> {
     const session = this.#session;
     this.#vms += 1;
-    const [vm, volume] = [`vm-${this.#vms}`, `disk-${this.#vms}`];
-    await session.command('volume', volume, 'create', { sizeMib: diskMib });
+    const [vm, volume] = [`vm-${this.#vms}`, had ?? `disk-${this.#vms}`];
+    if (had === undefined) await session.command('volume', volume, 'create', { sizeMib: diskMib });
     await session.command('vm', vm, 'create', {
       memoryMib: 128,
       nics: [{ network }],
       disks: [{ volume }],
       boot: { kernel: 'kernel', initrd: 'initrd', commandLine: this.#commandLine },
+      ...more,
     });
     await session.reach(`vm/${tenant}/${vm}`, /^running/i);
     const place = await placeOf(session.cluster.topology, (id) => session.get(id), `vm/${tenant}/${vm}`);
