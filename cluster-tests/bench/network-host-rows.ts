@@ -245,7 +245,7 @@ export class WiringRow {
   async prepare(): Promise<void> {
     for (const { count, vpc } of this.#sides) {
       await vpc.make();
-      await forEachOf(count, 4, (index) => vpc.wire(index));
+      await forEachOf(count, 64, (index) => vpc.wire(index));
     }
   }
 

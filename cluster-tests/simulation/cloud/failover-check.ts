@@ -120,8 +120,10 @@ export class FailoverCheck {
     this.open += 1;
     this.follow(passes, struckMs, struckMs, (lostMs) => {
       this.open -= 1;
-      const { network, store } = simulation.options;
-      const mostMs = statedMs[what] + stepsOfPublication * (network.delayMs + store.delayMs) + looksMs;
+      const { network, store, replicas } = simulation.options;
+      // A commit may wait for a replica.
+      const stepMs = network.delayMs + store.delayMs + (replicas?.lagMs ?? 0);
+      const mostMs = statedMs[what] + stepsOfPublication * stepMs + looksMs;
       const outage = `the flow to ${entry} was interrupted for ${lostMs} ms after ${what} died: ${leader}`;
       simulation.note('check', outage);
       if (lostMs > mostMs) simulation.violate(`K23: ${outage}; ${mostMs} ms are allowed`);
