@@ -53,6 +53,16 @@ const table: readonly Row[] = [
   },
   { in: 'opening', with: { active: null, ...bothDown }, on: 'surveyDeadline', rows, to: 'waiting' },
   { in: 'ready', on: n.gateway(2), rows, to: 'ready', asks: [] },
+  // The second host was not known when it was asked: it is asked again. Both have answered: nobody is asked.
+  {
+    in: 'ready',
+    with: { gateways: { w1: n.view(1, { leads: true }) } },
+    on: 'gatewayReview',
+    rows,
+    to: 'ready',
+    asks: [...follows, task],
+  },
+  { in: 'ready', on: 'gatewayReview', rows, to: 'ready', asks: [] },
   // The leader is silent: it may have its permit still.
   { in: 'ready', on: n.gateway(2, { heard: false }), rows, to: 'moving', asks: tasks },
   // Its worker is silent, maybe since just now.

@@ -103,6 +103,7 @@ export const externalNetworkMachine = setup({
     bringsNews: messages.bringsNews,
     isDoubtful: ({ event }) => event.type === 'gateway.stands' && event.doubts,
     isSurveyed: ({ context }) => election.isSurveyed(messages.electionOf(context)),
+    isUnsurveyed: ({ context }) => !election.isSurveyed(messages.electionOf(context)),
     mustMove: ({ context }) => messages.mustMove(context),
     keepsLead: ({ context }) => !messages.mustMove(context),
     isOverdue: messages.isOverdue,
@@ -171,6 +172,15 @@ export const externalNetworkMachine = setup({
         { guard: 'isLost', target: 'waiting' },
       ],
       on: { ...living, ...deleted, ...serving, ...seen },
+      // As in `waiting`: a host that was not known when it was asked does not say by itself that it has joined.
+      after: {
+        gatewayReview: {
+          guard: 'isUnsurveyed',
+          target: 'ready',
+          reenter: true,
+          actions: ['followHosts', 'repeatTasks'],
+        },
+      },
     },
     moving: {
       description:

@@ -39,6 +39,7 @@ export class FailoverCheck {
   private readonly chance: Chance;
   /** Steps that have begun and not ended. */
   private open = 0;
+  private isPrepared = false;
 
   constructor(simulation: Simulation, hosts: CloudHosts, workload: CloudWorkload) {
     this.simulation = simulation;
@@ -51,10 +52,12 @@ export class FailoverCheck {
 
   /** @returns undefined when it waits for nothing */
   get unsettled(): string | undefined {
-    return this.open === 0 ? undefined : 'the failover of a gateway host is still being looked at';
+    if (this.open > 0) return 'the failover of a gateway host is still being looked at';
+    return this.isPrepared && !this.hasStandby ? 'no gateway host stands by' : undefined;
   }
 
   private prepare(): void {
+    this.isPrepared = true;
     const gateways = [...this.hosts.kernels.keys()].slice(0, 2);
     const network = { vpc: 'main', subnets: [{ name: 'a', cidr: '10.9.0.0/28' }] };
     this.insist([
@@ -92,6 +95,14 @@ export class FailoverCheck {
 
   private context(id: string): Fields {
     return fields(storedActors(this.simulation.server).find((one) => String(one.id) === id)?.context);
+  }
+
+  private get hasStandby(): boolean {
+    const conditions = this.context(external)['conditions'];
+    return (
+      Array.isArray(conditions) &&
+      conditions.some((one) => fields(one)['type'] === 'Standby' && fields(one)['status'] === 'True')
+    );
   }
 
   private get leader(): string {
