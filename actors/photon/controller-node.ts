@@ -22,6 +22,7 @@ import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-
 import { metricsText, processFigures } from '@photoncloud/runtime/telemetry/metrics';
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { createRegistry } from '../registry.ts';
+import { Announcements } from './announcements.ts';
 import { tellGone } from './fenced-host.ts';
 import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
 import { sendIncoming } from './incoming-bytes.ts';
@@ -44,10 +45,6 @@ export interface ControllerOptions {
   readonly journal?: JournalDecorator;
 }
 
-/** Called at the start and again in each new era, because a store rollback may have removed the cluster actor. */
-const openCluster = (host: Host, name: string): Promise<void> =>
-  host.tell(actorId(clusterId), { type: 'cluster.open', name });
-
 export async function startController(
   folder: NodeFolder,
   log: Log,
@@ -56,6 +53,10 @@ export async function startController(
   const { config } = folder;
   let review = (): void => {};
   let known: ActorRegistry;
+  const announcements = new Announcements(systemClock, log);
+  /** Called at the start and again in each new era, because a store rollback may have removed the cluster actor. */
+  const openCluster = (host: Host): Promise<void> =>
+    announcements.tell(host, actorId(clusterId), { type: 'cluster.open', name: config.cluster });
   const member = await joinAsMember({
     folder,
     role: 'controller',
@@ -63,7 +64,7 @@ export async function startController(
     registry: (parts) => (known = controllerRegistry(folder, log, parts, () => known)),
     ...options,
     onRevoked: () => review(),
-    onEra: (_, host) => void openCluster(host, config.cluster),
+    onEra: (_, host) => void openCluster(host),
     onHostShard: (grant, { host: inlet, reader, registry }) =>
       void tellGone({ grant, inlet, reader, registry, log }).catch((error: unknown) => {
         log.error(
@@ -73,10 +74,11 @@ export async function startController(
       }),
     onNode: ({ event, node }, host) => {
       if (node.role !== 'worker' || event === 'joined') return;
-      void host.tell(actorId(hostId(node.name)), { type: event === 'back' ? 'host.back' : 'host.silent' });
+      const type = event === 'back' ? 'host.back' : 'host.silent';
+      void announcements.tell(host, actorId(hostId(node.name)), { type });
     },
   });
-  await openCluster(member.host, config.cluster);
+  await openCluster(member.host);
   const stopWatching = watchMemory({
     store: member.store,
     clock: systemClock,

@@ -9,6 +9,7 @@ import { PhotonError, describeCause, reject } from '@photoncloud/runtime/contrac
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Log } from '@photoncloud/runtime/contract/log';
 import type { Host } from '@photoncloud/runtime/hosting/host';
+import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { mayCommand } from '@photoncloud/runtime/transport/peer-identity';
 import type { PeerLinks } from '@photoncloud/runtime/transport/peer-links';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
@@ -19,6 +20,7 @@ import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
 import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
+import { Announcements } from './announcements.ts';
 import { takeIncoming } from './incoming-bytes.ts';
 import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
@@ -61,13 +63,17 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     migrationKey: (migration) => (seal === undefined ? noMigrationKey() : seal.migrationKey(migration)),
     log,
   });
+  const announcements = new Announcements(systemClock, log);
+  /** Called when the worker has its shard, also in each new era: the agent observes its host and reports it. */
+  const announce = (host: Host, boot: string): Promise<void> =>
+    announcements.tell(host, actorId(agentId(config.node)), { type: 'agent.boot', boot, host: config.node });
   let announced = (): void => {};
   const serving = new Promise<void>((resolve) => (announced = resolve));
   const member = await joinAsMember({
     folder,
     role: 'worker',
     log,
-    onHostShard: (_, { host, boot }) => void announce(host, folder, boot).then(announced),
+    onHostShard: (_, { host, boot }) => void announce(host, boot).then(announced),
     onBeat: (agoMs) =>
       void dataplane.beatReached(agoMs).catch((error: unknown) => {
         log.warn({ why: describeCause(error) }, 'the permit of the gateways could not be renewed; the next beat tries');
@@ -106,10 +112,6 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
     },
   };
 }
-
-/** Called when the worker has its shard, also in each new era: the agent observes its host and reports it. */
-const announce = (host: Host, { config: { node } }: NodeFolder, boot: string): Promise<void> =>
-  host.tell(actorId(agentId(node)), { type: 'agent.boot', boot, host: node });
 
 type Seeing = Pick<MemberParts, 'reader' | 'assureStore'>;
 
