@@ -10,6 +10,7 @@ import { nameSchema } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
+import { outgoingPorts } from './node-listeners.ts';
 import { giveSealKey } from './secret-seal.ts';
 import { digestOfPassword, storeUsersFile, type StoreUser } from './store-users.ts';
 
@@ -75,7 +76,20 @@ function makeTokens(request: InitRequest, clients: string, url: string): TokenLi
   });
 }
 
-/** @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store` */
+/**
+ * A connection of any program on a node's host could have such a port as its own end just when the node starts. The
+ * hosts may have another range than Linux has by default; a node looks at its own when it starts (node-listeners.ts).
+ */
+function checkListenPorts(listenPorts: InitRequest['listenPorts']): void {
+  const { from, to } = outgoingPorts;
+  for (const [name, listenPort] of Object.entries(listenPorts)) {
+    if (listenPort < from || listenPort > to) continue;
+    const text = `port ${listenPort} of ${name} is one that hosts give to outgoing connections (${from} to ${to})`;
+    throw new PhotonError('rejection', 'listen_port_outgoing', `${text}; choose one below ${from}`);
+  }
+}
+
+/** @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store`, `listen_port_outgoing` */
 export async function initCluster(request: InitRequest): Promise<void> {
   const folder = resolve(request.folder);
   for (const name of [request.cluster, ...request.nodes.map((node) => node.node), ...request.tenants]) {
@@ -88,6 +102,7 @@ export async function initCluster(request: InitRequest): Promise<void> {
       );
     }
   }
+  checkListenPorts(request.listenPorts);
   const find = (role: NodeConfig['role']): NodeRequest | undefined => request.nodes.find((node) => node.role === role);
   const store = find('store');
   const controller = find('controller');

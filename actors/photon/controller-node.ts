@@ -20,6 +20,7 @@ import { watchMemory } from '@photoncloud/runtime/journal/store-memory';
 import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { createInspectorRoutes } from '@photoncloud/runtime/inspector/inspector-routes';
 import { metricsText, processFigures } from '@photoncloud/runtime/telemetry/metrics';
+import type { Listener } from '@photoncloud/runtime/transport/listener';
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { createRegistry } from '../registry.ts';
 import { Announcements } from './announcements.ts';
@@ -31,6 +32,7 @@ import { noAgent, noDataplane } from './no-dataplane.ts';
 import { createNodeDeployer } from './node-deployer.ts';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
+import { listenerOf, type NodeListeners } from './node-listeners.ts';
 import type { RunningRole } from './node-process.ts';
 import { openSeal } from './secret-seal.ts';
 
@@ -42,14 +44,11 @@ export const apiSocketName = 'api.sock';
 const version = '0.1.0';
 
 export interface ControllerOptions {
+  readonly listeners: NodeListeners;
   readonly journal?: JournalDecorator;
 }
 
-export async function startController(
-  folder: NodeFolder,
-  log: Log,
-  options: ControllerOptions = {},
-): Promise<RunningRole> {
+export async function startController(folder: NodeFolder, log: Log, options: ControllerOptions): Promise<RunningRole> {
   const { config } = folder;
   let review = (): void => {};
   let known: ActorRegistry;
@@ -88,7 +87,7 @@ export async function startController(
   });
   const api = openApi(folder, member, log);
   review = () => api.review();
-  const close = await listenApi(folder, api, member.certificate);
+  const close = await listenApi(folder, listenerOf(options.listeners, 'api'), api, member.certificate);
   return {
     ended: member.failed,
     async stop() {
@@ -161,7 +160,12 @@ function cookieKeyOf(folder: NodeFolder): Buffer {
 }
 
 /** @returns a function that stops listening */
-async function listenApi(folder: NodeFolder, api: ControlApi, certificate: NodeCertificate): Promise<() => void> {
+async function listenApi(
+  folder: NodeFolder,
+  listener: Listener,
+  api: ControlApi,
+  certificate: NodeCertificate,
+): Promise<() => void> {
   const { config } = folder;
   const { maxIdleSockets, authTimeoutMs } = { ...defaultApiLimits, ...config.limits.api };
   const waits = { handshakeTimeout: authTimeoutMs, headersTimeout: authTimeoutMs, requestTimeout: 2 * authTimeoutMs };
@@ -172,7 +176,7 @@ async function listenApi(folder: NodeFolder, api: ControlApi, certificate: NodeC
   const provenBy = 'upgrade';
   const clock = systemClock;
   const door = createSocketDoor({ server: open, provenBy, maxIdleSockets, firstByteMs: authTimeoutMs, clock });
-  await door.listen(config.apiListenPort, config.address);
+  await door.listen(listener);
   const local = createPlainServer();
   api.attach(local);
   const socketPath = join(folder.path, apiSocketName);

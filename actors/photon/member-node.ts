@@ -39,6 +39,7 @@ import { openArchive, type NodeArchive } from './node-archive.ts';
 import { LateMembership } from './late-membership.ts';
 import { NodeCertificate } from './node-certificate.ts';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
+import { listenerOf, type NodeListeners } from './node-listeners.ts';
 import { openPeerPort, type PeerPort } from './peer-port.ts';
 
 /**
@@ -70,6 +71,7 @@ export interface MemberParts {
 export interface MemberOptions {
   readonly folder: NodeFolder;
   readonly role: 'controller' | 'worker';
+  readonly listeners: NodeListeners;
   readonly log: Log;
   /** Called when the links exist, because effects may use them. */
   readonly registry: (parts: MemberParts) => ActorRegistry;
@@ -155,7 +157,9 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
   const routes = { ...options.routes, ...archive.routes };
   const { streams = {}, posts = {} } = options;
   const figures = () => processFigures(delay);
-  const peers = await openPeerPort({ folder, certificate, inlet: host, admits, routes, posts, streams, figures, log });
+  const listener = listenerOf(options.listeners, 'peer');
+  const served = { routes, posts, streams, figures };
+  const peers = await openPeerPort({ folder, listener, certificate, inlet: host, admits, ...served, log });
   const peerUrl = `https://${config.address}:${config.peerListenPort}`;
   const membership = await joinCluster({
     store,

@@ -9,6 +9,7 @@ import { startController, type ControllerOptions } from './controller-node.ts';
 import { lockFolder } from './folder-lock.ts';
 import { fileThreads } from './node-limits.ts';
 import { openNodeFolder, type NodeConfig, type NodeFolder } from './node-config.ts';
+import { nodeListeners, tellListeners } from './node-listeners.ts';
 import { superviseStore } from './store-process.ts';
 import { startWorker } from './worker-node.ts';
 
@@ -32,7 +33,11 @@ const signalled = (): Promise<string> =>
   });
 
 /** Ends the process with status 0 after a signal; rejects when the node cannot start or its role fails. */
-export async function runNode(path: string, role: NodeConfig['role'], options: ControllerOptions = {}): Promise<void> {
+export async function runNode(
+  path: string,
+  role: NodeConfig['role'],
+  options: Omit<ControllerOptions, 'listeners'> = {},
+): Promise<void> {
   // Before anything reads a file without waiting: then the threads are started.
   process.env['UV_THREADPOOL_SIZE'] ??= String(fileThreads);
   const folder = openNodeFolder(path);
@@ -40,6 +45,7 @@ export async function runNode(path: string, role: NodeConfig['role'], options: C
   if (config.role !== role) {
     throw new PhotonError('rejection', 'wrong_role', `${path} is the folder of a ${config.role}, not of a ${role}`);
   }
+  const listeners = nodeListeners(config, process.env, process.pid);
   const lock = await lockFolder(path);
   const log = createLog({}).child({ node: config.node });
   process.on('uncaughtException', (error) => {
@@ -51,7 +57,8 @@ export async function runNode(path: string, role: NodeConfig['role'], options: C
   });
   const asked = signalled();
   log.info({ role, address: config.address, pid: process.pid }, 'starting');
-  const running = await roles[role](folder, log, options);
+  tellListeners(listeners, log);
+  const running = await roles[role](folder, log, { ...options, listeners });
   log.info({ role }, 'ready');
   const why = await Promise.race([asked, running.ended]);
   log.info({ why }, 'stopping');

@@ -15,12 +15,14 @@ import {
   type PeerServer,
   type PeerStream,
 } from '@photoncloud/runtime/transport/peer-server';
+import type { Listener } from '@photoncloud/runtime/transport/listener';
 import { createSocketDoor } from '@photoncloud/runtime/transport/socket-door';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
 
 export interface PeerPortOptions {
   readonly folder: NodeFolder;
+  readonly listener: Listener;
   readonly certificate: NodeCertificate;
   readonly inlet: Inlet;
   readonly admits: Admits;
@@ -37,7 +39,7 @@ export interface PeerPort extends Pick<PeerServer, 'review'> {
 }
 
 export async function openPeerPort(options: PeerPortOptions): Promise<PeerPort> {
-  const { folder, certificate, inlet, admits, routes, posts, streams, figures, log } = options;
+  const { folder, listener, certificate, inlet, admits, routes, posts, streams, figures, log } = options;
   const { config } = folder;
   const limits = { ...defaultPeerLimits, ...config.limits.peer };
   const { maxIdleSockets, connectTimeoutMs } = limits;
@@ -52,7 +54,7 @@ export async function openPeerPort(options: PeerPortOptions): Promise<PeerPort> 
   const peers = createPeerServer({ server, inlet, admits, clock, log, limits, routes: all, posts, streams });
   const provenBy = 'secureConnection';
   const door = createSocketDoor({ server, provenBy, maxIdleSockets, firstByteMs: connectTimeoutMs, clock });
-  await door.listen(config.peerListenPort, config.address);
+  await door.listen(listener);
   return {
     review: () => peers.review(),
     async close() {

@@ -93,6 +93,17 @@ function addRoles(program: Command): void {
   }
 }
 
+function addSupervise(program: Command): void {
+  program
+    .command('supervise')
+    .description("hold a node's addresses, and run its role behind them again and again; where no systemd does")
+    .requiredOption('--dir <folder>', "the node's own folder, made by photon init")
+    .action(async ({ dir }: { dir: string }) => {
+      const { superviseNode } = await import('./node-supervisor.ts');
+      superviseNode(callerPath(dir));
+    });
+}
+
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
@@ -100,6 +111,7 @@ const program = createCli().version(version, '-V, --version', 'print the version
 program.commandsGroup('Nodes and releases:');
 addInit(program);
 addRoles(program);
+addSupervise(program);
 addUpgrade(program);
 addNixAgent(program);
 addUpkeep(program, request, collect);

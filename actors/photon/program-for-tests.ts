@@ -20,27 +20,79 @@ const program = join(import.meta.dirname, 'photon-main.ts');
 const run = promisify(execFile);
 const askAgainMs = 1_000;
 
+/** A controller behind `photon supervise`, which starts it again. */
+export class HeldProgram {
+  readonly #child: ChildProcess;
+  #output = '';
+
+  constructor(argv: readonly string[], environment: NodeJS.ProcessEnv) {
+    this.#child = spawn(process.execPath, argv, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (text: Buffer) => (this.#output += text.toString('utf8')));
+  }
+
+  output(): string {
+    return this.#output;
+  }
+
+  /** Resolves when the program has been ready so many times. */
+  async ready(times: number): Promise<void> {
+    const isReady = (): boolean => {
+      if (this.#child.exitCode !== null) throw new Error(`photon supervise ended with ${this.#child.exitCode}`);
+      return this.#output.split('"msg":"ready"').length > times;
+    };
+    await until(`the program is ready ${times} times`, isReady, 120_000).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.#output.slice(-8_000)}`, { cause: error });
+    });
+  }
+
+  /** Of the program that runs now, or did last. */
+  programPid(): number {
+    const [, pid] = /^.*"pid":(\d+),"msg":"starting"/.exec(this.#output.split('\n').findLast(isStart) ?? '') ?? [];
+    return Number(pid);
+  }
+
+  signal(name: 'SIGHUP'): void {
+    this.#child.kill(name);
+  }
+
+  /** Withdraws the addresses: the program hands over and ends, then what holds them. */
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    await gone;
+  }
+}
+
+const isStart = (line: string): boolean => line.includes('"msg":"starting"');
+
 export class TestProgram {
   readonly cluster = 'unit';
   readonly #storeUrl: string;
   readonly #folder: string;
   readonly #children = new Map<string, ChildProcess>();
   readonly #clients: PhotonClient[] = [];
+  readonly #held: HeldProgram[] = [];
 
   private constructor(storeUrl: string, folder: string) {
     this.#storeUrl = storeUrl;
     this.#folder = folder;
   }
 
-  /** @param controllers names; all are started */
-  static async start(storeUrl: string, controllers: readonly string[]): Promise<TestProgram> {
+  /** @param controllers names; all are started, unless `launches` is false */
+  static async start(
+    storeUrl: string,
+    controllers: readonly string[],
+    { launches = true }: { readonly launches?: boolean } = {},
+  ): Promise<TestProgram> {
     const made = new TestProgram(storeUrl, await mkdtemp(join(tmpdir(), 'photon-program-test-')));
     try {
       const names = controllers.flatMap((name) => ['--controller', `${name}=127.0.0.1`]);
       const where = ['--dir', join(made.#folder, 'init'), '--cluster', made.cluster];
       await made.photon('init', ...where, '--store', 's1=127.0.0.1', ...names);
       for (const name of controllers) await made.givePorts(name);
-      await Promise.all(controllers.map((name) => made.launch(name)));
+      if (launches) await Promise.all(controllers.map((name) => made.launch(name)));
       return made;
     } catch (error) {
       await made.remove();
@@ -65,7 +117,7 @@ export class TestProgram {
   /** Runs the program until it ends. @throws execFile's error, with stdout and stderr, for an exit status above 0 */
   async photon(...argv: readonly string[]): Promise<string> {
     const environment = { ...process.env, REDIS_URL: this.#storeUrl };
-    return (await run(process.execPath, [program, ...argv], { env: environment, timeout: 30_000 })).stdout;
+    return (await run(process.execPath, [program, ...argv], { env: environment, timeout: 90_000 })).stdout;
   }
 
   /** All nodes have the same address, so each needs its own ports. */
@@ -96,6 +148,22 @@ export class TestProgram {
     ).catch((error: unknown) => {
       throw new Error(`${String(error)}\n${output}`, { cause: error });
     });
+  }
+
+  /** `address:port` of a controller's listeners. */
+  addresses(name: string): { readonly peer: string; readonly api: string } {
+    const { peerListenPort, apiListenPort } = JSON.parse(
+      readFileSync(join(this.nodeFolder(name), 'node.json'), 'utf8'),
+    ) as { peerListenPort: number; apiListenPort: number };
+    return { peer: `127.0.0.1:${peerListenPort}`, api: `127.0.0.1:${apiListenPort}` };
+  }
+
+  /** Starts `photon supervise` for a controller. @param entry the program, as it is called */
+  hold(name: string, entry: string = program): HeldProgram {
+    const environment = { ...process.env, REDIS_URL: this.#storeUrl, PHOTON_CACHE: join(this.#folder, 'pages') };
+    const held = new HeldProgram([entry, 'supervise', '--dir', this.nodeFolder(name)], environment);
+    this.#held.push(held);
+    return held;
   }
 
   async kill(name: string): Promise<void> {
@@ -129,6 +197,7 @@ export class TestProgram {
 
   async remove(): Promise<void> {
     for (const client of this.#clients) client.close();
+    for (const held of this.#held) await held.end();
     for (const [name, child] of this.#children)
       if (child.exitCode === null && child.signalCode === null) await this.kill(name);
     await rm(this.#folder, { recursive: true, force: true });

@@ -11,6 +11,7 @@ import { systemClock } from '@photoncloud/runtime/hosting/system-clock';
 import { connectStore, type Store } from '@photoncloud/runtime/journal/store-connection';
 import { defaultStoreLimits } from '@photoncloud/runtime/journal/store-memory';
 import type { Log } from '@photoncloud/runtime/contract/log';
+import { nameHolders } from '@photoncloud/runtime/transport/address-holders';
 import { execa } from 'execa';
 import { storeUrlOf, type NodeFolder } from './node-config.ts';
 import { aclFile, rulesOf, storeUsersFile, storeUsersSchema, type StoreUser } from './store-users.ts';
@@ -181,9 +182,12 @@ function listenTo(child: Child): () => { readonly output: string; readonly serve
   return () => ({ output: tail.split('\n').slice(-4).join(' | ').trim(), served });
 }
 
-/** With fsync before every reply, redis-server ends when it cannot write. */
+/** Redis-server opens its addresses itself; with fsync before every reply, it ends when it cannot write. */
 function adviceOn(output: string, folder: NodeFolder): string {
   const home = join(folder.path, 'store');
+  const { address, listenPort } = folder.config.store;
+  if (output.includes('Address already in use'))
+    return `port ${listenPort} is taken by ${nameHolders(address, listenPort)}; end it, or declare another port`;
   if (/No space left|Short write|AOF write error/.test(output))
     return `it cannot write; free space for ${home}, then it serves again, and nothing acknowledged is lost`;
   return `look at its output, and at ${home}`;

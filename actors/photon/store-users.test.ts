@@ -24,6 +24,7 @@ import {
 } from '@photoncloud/runtime/journal/redis-for-tests';
 import { commitScript } from '@photoncloud/runtime/journal/script-library';
 import { connectStore } from '@photoncloud/runtime/journal/store-connection';
+import { holdersOf } from '@photoncloud/runtime/transport/address-holders';
 import { initCluster } from './cluster-init.ts';
 import { openNodeFolder, storeUrlOf } from './node-config.ts';
 import { superviseStore } from './store-process.ts';
@@ -86,6 +87,15 @@ async function joined(name: string, role: 'controller' | 'worker') {
   cleanUp.push(() => membership.leave());
   return { store, journal, grants, membership };
 }
+
+test('a store whose address is taken says by whom', async () => {
+  await until('the first one serves', () => holdersOf('127.0.0.1', listenPort).length > 0);
+  const said = recordedLog();
+  const second = superviseStore(folderOf('s1'), said);
+  const who = `taken by process \\d+ \\(redis-server 127\\.0\\.0\\.1:${listenPort}`;
+  await until('it says so', () => said.lines.some((line) => new RegExp(who).test(line)));
+  await second.stop();
+});
 
 test('every node has a password of its own, and only the store node knows their digests', () => {
   const passwords = ['s1', 'c1', 'w1', 'w2'].map((node) => folderOf(node).storePassword);

@@ -26,6 +26,7 @@ import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
 import { noDeployer, noHosts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
+import type { NodeListeners } from './node-listeners.ts';
 import type { RunningRole } from './node-process.ts';
 import { findQemu } from './qemu-program.ts';
 import { noExportKey, noMigrationKey, openNothing, openSeal } from './secret-seal.ts';
@@ -33,7 +34,11 @@ import { noExportKey, noMigrationKey, openNothing, openSeal } from './secret-sea
 const blobPath = '/blobs/';
 const snapshotPath = '/snapshots/';
 
-export async function startWorker(folder: NodeFolder, log: Log): Promise<RunningRole> {
+export async function startWorker(
+  folder: NodeFolder,
+  log: Log,
+  { listeners }: { readonly listeners: NodeListeners },
+): Promise<RunningRole> {
   const { config } = folder;
   let links: PeerLinks | undefined;
   let nodeAddresses: MemberParts['nodeAddresses'] = () => [];
@@ -72,6 +77,7 @@ export async function startWorker(folder: NodeFolder, log: Log): Promise<Running
   const member = await joinAsMember({
     folder,
     role: 'worker',
+    listeners,
     log,
     onHostShard: (_, { host, boot }) => void announce(host, boot).then(announced),
     onBeat: (agoMs) =>

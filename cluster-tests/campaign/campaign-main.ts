@@ -69,6 +69,11 @@ const real: readonly Leg[] = [
     argv: ['cluster-tests/cluster/faults-store.test.ts'],
     environment: { PHOTON_FAULT_ROUNDS: '3' },
   },
+  {
+    name: 'squatter',
+    argv: ['cluster-tests/cluster/squatter.test.ts'],
+    environment: { PHOTON_RESTARTS: '50', PHOTON_SQUATTER_TRIES: '10000' },
+  },
   { name: 'moves', argv: ['cluster-tests/cluster/moving-faults-main.ts'] },
   { name: 'attacks', argv: ['cluster-tests/cluster/attacks-main.ts'] },
 ];

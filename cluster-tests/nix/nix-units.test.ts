@@ -18,7 +18,11 @@ test.after(() => nix.close());
 
 interface HostState {
   readonly units: Readonly<Record<string, string>>;
+  readonly sockets: Readonly<Record<string, string>>;
   readonly restarts: Readonly<Record<string, boolean>>;
+  /** Whether a switch stops the unit first and starts it later, in place of restarting it. */
+  readonly stops: Readonly<Record<string, boolean>>;
+  readonly sysctl: Readonly<Record<string, string>>;
   readonly tcp: readonly number[];
   readonly udp: readonly number[];
   readonly modules: readonly string[];
@@ -29,6 +33,9 @@ interface HostState {
 const asState = `
   host: let c = host.config; in {
     inherit (c) units;
+    sockets = c.socketUnits;
+    inherit (c.boot.kernel) sysctl;
+    stops = builtins.mapAttrs (_: unit: unit.stopIfChanged) c.systemd.services;
     restarts = builtins.mapAttrs (_: unit: unit.restartIfChanged) c.systemd.services;
     tcp = c.networking.firewall.allowedTCPPorts;
     udp = c.networking.firewall.allowedUDPPorts;
@@ -37,11 +44,22 @@ const asState = `
     packages = builtins.length c.environment.systemPackages;
   }`;
 
-const none: HostState = { units: {}, restarts: {}, tcp: [], udp: [], modules: [], users: [], packages: 0 };
+const none: HostState = {
+  units: {},
+  sockets: {},
+  restarts: {},
+  stops: {},
+  sysctl: {},
+  tcp: [],
+  udp: [],
+  modules: [],
+  users: [],
+  packages: 0,
+};
 
 /** Lines of systemd-analyze that name the unit; it ends with 0 whatever it has found. */
-function complaints(folder: string, name: string, text: string): string[] {
-  const path = join(folder, `${name}.service`);
+function complaints(folder: string, name: string, text: string, type = 'service'): string[] {
+  const path = join(folder, `${name}.${type}`);
   // The programs are not here, and Debian's systemd is older than NixOS's.
   writeFileSync(path, text.replaceAll(/^(Exec\w+=)\S+/gm, '$1/bin/true').replaceAll(/^DelegateSubgroup=.*\n/gm, ''));
   const { stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], { encoding: 'utf8' });
@@ -68,12 +86,13 @@ function declare(): void {
         modules = [ (top + "/nix/modules") { services.photoncloud = config; } ];
       });
       own = role: { \${role} = { enable = true; openFirewall = true; }; };
+      held = role: { \${role} = { enable = true; openFirewall = true; address = "192.0.2.9"; }; };
     in nodes // {
       inert = hostOf { tenants.acme.volumes.v.sizeMib = 1; };
       store = hostOf (own "store");
-      controller = hostOf (own "controller");
-      worker = hostOf (own "worker");
-      other = hostOf { worker.enable = true; environmentFile = "/etc/photoncloud/environment"; };
+      controller = hostOf (held "controller");
+      worker = hostOf (held "worker");
+      other = hostOf ({ environmentFile = "/etc/photoncloud/environment"; } // held "worker");
       nixAgent = hostOf { nixAgent = { enable = true; trustedPublicKeys = [ "ci-1:AAAA" ]; }; };
       deployer = hostOf { deployer.enable = true; tenants.acme.volumes.v.sizeMib = 1; };
     }`) as Readonly<Record<string, HostState>>;
@@ -118,6 +137,28 @@ function declare(): void {
     assert.equal([of('worker').tcp, of('worker').udp, of('node04').udp], [[7443], [4789], []]);
   });
 
+  test('systemd holds the addresses of a node from the start of its host, whatever becomes of its program', () => {
+    const { sockets, stops, sysctl } = of('node01');
+    assert.equal(Object.keys(sockets), ['photoncloud-controller-api', 'photoncloud-controller-peer']);
+    const api = sockets['photoncloud-controller-api'] ?? '';
+    for (const line of [
+      'ListenStream=192.0.2.1:7444',
+      'FileDescriptorName=api',
+      'FreeBind=true',
+      'TriggerLimitIntervalSec=0',
+      'Service=photoncloud-controller.service',
+      'WantedBy=sockets.target',
+    ])
+      assert.match(api, new RegExp(`^${line}$`, 'm'));
+    assert.not.match(Object.values(sockets).join('\n'), /ReusePort/);
+    assert.match(of('node04').sockets['photoncloud-worker-peer'] ?? '', /^ListenStream=192\.0\.2\.4:7443$/m);
+    // Given up, or stopped by a switch, the service would take its sockets with it.
+    assert.match(unit('node01', 'controller'), /^StartLimitIntervalSec=0$/m);
+    assert.match(unit('node01', 'controller'), /^Requires=photoncloud-controller-api\.socket /m);
+    assert.is(stops['photoncloud-controller'], false);
+    assert.is(sysctl['net.ipv4.ip_local_reserved_ports'], '7443,7444');
+  });
+
   test('a switch of the host does not restart what owns guests, and stopping it does not end them', () => {
     assert.is(of('worker').restarts['photoncloud-worker'], false);
     assert.is(of('controller').restarts['photoncloud-controller'], true);
@@ -160,6 +201,7 @@ function declare(): void {
             environmentFile = "\${builtins.storeDir}/z";
             deployer = { enable = true; clientFile = "\${builtins.storeDir}/y"; };
             nixAgent.enable = true;
+            worker.enable = true;
             tenants.acme.ports.probe.network = "front";
           };
         } ];
@@ -171,6 +213,7 @@ function declare(): void {
     assert.match(stderr, /- services\.photoncloud\.directory: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.environmentFile: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
+    assert.match(stderr, /- services\.photoncloud\.worker\.address: systemd holds it, and it is not declared/);
     assert.match(stderr, /- services\.photoncloud\.nixAgent\.trustedPublicKeys: the agent takes what these keys/);
     assert.match(stderr, /- services\.photoncloud\.tenants\.acme\.ports\.probe\.network: there is no network front/);
   });
@@ -181,12 +224,15 @@ function declare(): void {
     test('systemd has nothing to say against the units, and their exposure is within its budget', () => {
       const folder = join(nix.folder, 'units');
       mkdirSync(folder);
+      const sockets = Object.entries({ ...of('controller').sockets, ...of('worker').sockets });
+      for (const [name, text] of sockets) writeFileSync(join(folder, `${name}.socket`), text);
       for (const [role, most] of Object.entries(budgets)) {
         const name = `photoncloud-${role}`;
         assert.equal(complaints(folder, name, unit(role)), []);
         const rated = exposure(folder, name);
         assert.ok(rated <= most, `${name} is rated ${rated}; its budget is ${most}`);
       }
+      for (const [name, text] of sockets) assert.equal(complaints(folder, name, text, 'socket'), []);
     });
     test('a unit with a misspelt setting is complained about', () => {
       const text = unit('store').replace('RestartSec=', 'RestartSecs=');

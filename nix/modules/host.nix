@@ -5,6 +5,11 @@ let
   inherit (lib) mkDefault mkIf mkOption types;
   cfg = config.services.photoncloud;
   enabled = lib.filter (role: cfg.${role}.enable) [ "store" "controller" "worker" "deployer" "nixAgent" ];
+  listenPorts = lib.unique (
+    lib.optional cfg.store.enable cfg.store.listenPort
+    ++ lib.optionals cfg.controller.enable [ cfg.controller.peerListenPort cfg.controller.apiListenPort ]
+    ++ lib.optional cfg.worker.enable cfg.worker.peerListenPort
+  );
   isUnprivileged = cfg.store.enable || cfg.controller.enable;
   node = cfg.cluster.nodes.${cfg.node} or { roles = [ ]; };
   programs = map (role: cfg.cluster.roles.${role}.program or null) node.roles;
@@ -50,7 +55,17 @@ in
           assertion = cfg.${name} == null || !(lib.hasPrefix builtins.storeDir cfg.${name});
           message = "services.photoncloud.${name}: has secrets; it must not lie in ${builtins.storeDir}";
         }) [ "directory" "environmentFile" ]
+      ++ map
+        (role: {
+          assertion = !cfg.${role}.enable || cfg.${role}.address != null;
+          message = "services.photoncloud.${role}.address: systemd holds it, and it is not declared; set it to the "
+            + "address that photon init got, or say which node of the cluster this is (services.photoncloud.node)";
+        }) [ "controller" "worker" ]
     );
+    # So that no outgoing connection has one of them when its socket is opened, whatever the range of those is.
+    boot.kernel.sysctl = mkIf (listenPorts != [ ]) {
+      "net.ipv4.ip_local_reserved_ports" = mkDefault (lib.concatMapStringsSep "," toString listenPorts);
+    };
     environment.systemPackages = mkIf (enabled != [ ]) [ cfg.package ];
     users = mkIf isUnprivileged {
       users.photoncloud = { isSystemUser = true; group = "photoncloud"; };

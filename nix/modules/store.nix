@@ -25,7 +25,7 @@ in
 
   config = mkIf cfg.store.enable {
     networking.firewall.allowedTCPPorts = mkIf cfg.store.openFirewall [ cfg.store.listenPort ];
-    systemd.services.photoncloud-store = nodeUnit "store" (folder: unprivileged // {
+    systemd.services.photoncloud-store = nodeUnit "store" [ ] (folder: unprivileged // {
       User = "photoncloud";
       Group = "photoncloud";
       ExecStartPre = "+${lib.getExe' pkgs.coreutils "chown"} -R photoncloud:photoncloud ${folder}";

@@ -6,16 +6,18 @@ let
   inherit (lib) mkEnableOption mkIf mkOption types;
   cfg = config.services.photoncloud;
   nodeUnit = import ./node-unit.nix { inherit config lib; };
+  sockets = import ./node-sockets.nix { inherit config lib; } "worker" { peer = cfg.worker.peerListenPort; };
   inherit (import ./unit-hardening.nix) ofWorker;
 in
 {
   options.services.photoncloud.worker = {
     enable = mkEnableOption "a worker node on this host";
+    address = sockets.addressOption;
     peerListenPort = mkOption {
       type = types.port;
       default = 7443;
       example = 7543;
-      description = "TCP port for links between nodes, as given to photon init; only openFirewall reads it.";
+      description = "TCP port for links between nodes, as given to photon init.";
     };
     openFirewall = mkOption {
       type = types.bool;
@@ -31,7 +33,8 @@ in
       allowedUDPPorts = [ 4789 ];
     };
     boot.kernelModules = [ "tun" "vxlan" "bridge" "nf_conntrack" ];
-    systemd.services.photoncloud-worker = nodeUnit "worker" (_: ofWorker // {
+    systemd.sockets = sockets.units;
+    systemd.services.photoncloud-worker = nodeUnit "worker" sockets.names (_: ofWorker // {
       KillMode = "process";
       Delegate = true;
       # The worker's group has no processes of its own then, so the groups of guests below it can have limits.

@@ -14,17 +14,31 @@ let
   sectionOf = name: settings:
     lib.concatStringsSep "\n" ([ "[${name}]" ] ++ lib.concatLists (lib.mapAttrsToList linesOf settings)) + "\n";
   joined = lib.concatStringsSep " ";
+  unitSection = unit: unit.unitConfig // {
+    Description = unit.description;
+    Wants = joined unit.wants;
+    After = joined unit.after;
+  } // lib.optionalAttrs (unit.requires != [ ]) { Requires = joined unit.requires; };
   unitOf = service: lib.concatStringsSep "\n" [
-    (sectionOf "Unit" (service.unitConfig // {
-      Description = service.description;
-      Wants = joined service.wants;
-      After = joined service.after;
-    } // lib.optionalAttrs (service.startLimitIntervalSec != null) {
+    (sectionOf "Unit" (unitSection service // lib.optionalAttrs (service.startLimitIntervalSec != null) {
       StartLimitIntervalSec = service.startLimitIntervalSec;
     }))
     (sectionOf "Service" service.serviceConfig)
     (sectionOf "Install" { WantedBy = joined service.wantedBy; })
   ];
+  socketOf = socket: lib.concatStringsSep "\n" [
+    (sectionOf "Unit" (unitSection socket))
+    (sectionOf "Socket" ({ ListenStream = socket.listenStreams; } // socket.socketConfig))
+    (sectionOf "Install" { WantedBy = joined socket.wantedBy; })
+  ];
+  ofEveryUnit = {
+    description = mkOption { type = types.str; default = ""; };
+    wantedBy = list types.str;
+    wants = list types.str;
+    requires = list types.str;
+    after = list types.str;
+    unitConfig = set;
+  };
 in
 {
   options = {
@@ -33,6 +47,7 @@ in
     networking.firewall.allowedTCPPorts = list types.port;
     networking.firewall.allowedUDPPorts = list types.port;
     boot.kernelModules = list types.str;
+    boot.kernel.sysctl = set;
     boot.loader = set;
     nix.package = mkOption { type = types.package; };
     fileSystems = set;
@@ -42,21 +57,27 @@ in
     users.groups = set;
     virtualisation = set;
     units = mkOption { type = types.attrsOf types.str; default = lib.mapAttrs (_: unitOf) config.systemd.services; };
+    socketUnits = mkOption {
+      type = types.attrsOf types.str;
+      default = lib.mapAttrs (_: socketOf) config.systemd.sockets;
+    };
     system.stateVersion = mkOption { type = types.str; default = "26.11"; };
     systemd.services = mkOption {
       default = { };
       type = types.attrsOf (types.submodule {
-        options = {
-          description = mkOption { type = types.str; default = ""; };
-          wantedBy = list types.str;
-          wants = list types.str;
-          after = list types.str;
+        options = ofEveryUnit // {
           path = list types.package;
-          unitConfig = set;
           serviceConfig = set;
           startLimitIntervalSec = mkOption { type = types.nullOr types.int; default = null; };
           restartIfChanged = flag true;
+          stopIfChanged = flag true;
         };
+      });
+    };
+    systemd.sockets = mkOption {
+      default = { };
+      type = types.attrsOf (types.submodule {
+        options = ofEveryUnit // { listenStreams = list types.str; socketConfig = set; };
       });
     };
   };

@@ -32,7 +32,7 @@ async function within(
   server.on('upgrade', (_, stream) => stream.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'));
   const options = { server, provenBy: 'upgrade', maxIdleSockets: 20, firstByteMs: 60_000, clock: clientClock } as const;
   const door = createSocketDoor({ ...options, ...given });
-  const listenPort = await door.listen(0, '127.0.0.1');
+  const listenPort = await door.listen({ name: 'test', address: '127.0.0.1', listenPort: 0 });
   const sockets: Socket[] = [];
   const keep = <S extends Socket>(socket: S): S => {
     socket.on('error', () => {});

@@ -8,9 +8,10 @@
  * prove itself. Rejected: refusing the new one (the idle ones would keep the door shut), and a count per address
  * (behind a relay everybody has the same one). Called by the composition roots for the control API and for peers.
  */
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { Server } from 'node:https';
 import type { Clock } from '../contract/clock.ts';
+import { openListener, type Listener } from './listener.ts';
 
 const handshakesPerTurn = 4;
 
@@ -27,7 +28,7 @@ export interface SocketDoorOptions {
 
 export interface SocketDoor {
   /** Listens in place of the HTTPS server. @returns the number of the port, which was chosen if 0 was given */
-  listen(listenPort: number, address: string): Promise<number>;
+  listen(at: Listener): Promise<number>;
   /** Sockets that have not proven themselves. */
   idle(): number;
   /** Stops listening and closes what has not proven itself. */
@@ -78,14 +79,7 @@ export function createSocketDoor(options: SocketDoorOptions): SocketDoor {
   // Upon this event the HTTPS server begins to look for requests that do not end, and for connections without one.
   listener.once('listening', () => server.emit('listening'));
   return {
-    listen: (listenPort, address) =>
-      new Promise((resolve, fail) => {
-        listener.once('error', fail);
-        listener.listen(listenPort, address, () => {
-          listener.off('error', fail);
-          resolve((listener.address() as AddressInfo).port);
-        });
-      }),
+    listen: (at) => openListener(listener, at),
     idle: () => idle.size,
     close() {
       listener.close();
