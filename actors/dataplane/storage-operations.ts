@@ -11,6 +11,7 @@ import { inspectFile, openCopy, importFile, fetchFromHost } from './image/copy-s
 import type { IncarnationSessions } from './hypervisor/qemu-session.ts';
 import { fencedChange } from './network-operations.ts';
 import { dropReplica, findReplica, makeReplica } from './volume/replica-store.ts';
+import { readVolumeFigures } from './volume/volume-figures.ts';
 import { checkDigest, checkOwner, checkUid } from './wiring-checks.ts';
 
 export function storageOperations(
@@ -66,6 +67,7 @@ export function storageOperations(
         ? null
         : { sizeBytes: found.virtualBytes, allocatedBytes: found.allocatedBytes, created: false };
     },
+    readVolumeFigures: (volumeUid) => readVolumeFigures(site, sessions, volumeUid),
     removeReplica: (replica, call) =>
       change('replica', `volume ${replica.volumeUid}`, replica.owner, call, () => dropReplica(site, replica)),
   };

@@ -46,7 +46,16 @@ export type PerformersOf<Schema extends { readonly effects: readonly unknown[] }
 
 export interface ActorParts extends Pick<
   ActorDefinition,
-  'chartVersion' | 'machine' | 'upgrades' | 'needs' | 'ignored' | 'durability' | 'historyTail' | 'output' | 'intake'
+  | 'chartVersion'
+  | 'machine'
+  | 'upgrades'
+  | 'needs'
+  | 'ignored'
+  | 'durability'
+  | 'historyTail'
+  | 'output'
+  | 'figures'
+  | 'intake'
 > {
   readonly performers?: Readonly<Record<string, Performer>>;
   /** The status; for a declared kind, the fields beside those that all declared kinds have. */

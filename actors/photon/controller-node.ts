@@ -26,6 +26,7 @@ import { createRegistry } from '../registry.ts';
 import { Announcements } from './announcements.ts';
 import { tellGone } from './fenced-host.ts';
 import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
+import { volumeMetrics } from './volume-figures-routes.ts';
 import { sendIncoming } from './incoming-bytes.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode, type MemberParts } from './member-node.ts';
 import { noAgent, noDataplane } from './no-dataplane.ts';
@@ -136,7 +137,12 @@ function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {
     version,
     limits: folder.config.limits.api ?? {},
     delayMs: () => member.delay.lastingMs(),
-    metrics: () => metricsText({ ...processFigures(member.delay), ...api.figures() }) + nodeMetrics(nodes),
+    metrics: async () => {
+      const own = metricsText({ ...processFigures(member.delay), ...api.figures() });
+      const read = async (node: string, path: string, signal: AbortSignal) =>
+        text(await member.links.get(node, path, signal));
+      return own + nodeMetrics(nodes) + (await volumeMetrics(nodes, read));
+    },
     cookieKey: cookieKeyOf(folder),
     logouts: openLogoutFile({ path: join(folder.path, 'logouts.json'), clock: member.clock, log }),
     routes: createInspectorRoutes({

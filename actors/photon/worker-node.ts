@@ -16,6 +16,8 @@ import type { AgentPerformer } from '../agent/agent-effects.ts';
 import { unusedTaps, withoutOwner } from '../agent/kept-objects.ts';
 import { StrayBindings } from '../agent/stray-bindings.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
+import { volumeFiguresPath } from '../dataplane/contract/storage-contract.ts';
+import { serveVolumeFigures } from './volume-figures-routes.ts';
 import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
 import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
@@ -97,6 +99,7 @@ export async function startWorker(
         void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
       [blobPath]: (request, response) =>
         void serveFile(() => openBlob(dataplane, (request.url ?? '').slice(blobPath.length)), response, log),
+      [volumeFiguresPath]: (request, response) => void serveVolumeFigures(dataplane, request, response, log),
       [snapshotPath]: (request, response) =>
         void serveFile(() => dataplane.openSnapshot((request.url ?? '').slice(snapshotPath.length)), response, log),
     },

@@ -4,6 +4,7 @@ import { volumeMachine } from '@photoncloud/machines/volume/volume-machine';
 import type { VolumeContext } from '@photoncloud/machines/volume/volume-context';
 import { volumeKind } from '@photoncloud/machines/volume/volume-protocol';
 import { shownStandby } from '@photoncloud/machines/volume/volume-standby';
+import { volumeFiguresPath } from '../dataplane/contract/storage-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
 
 /** Every volume was local before. */
@@ -35,6 +36,11 @@ export const volumeDefinition = defineActor(volumeKind, {
     snapshots: captures,
     filledFrom: filling?.snapshot ?? null,
   }),
+  /** Where its bytes are, and where its guest is. */
+  figures: (_, { uid, host, client, holder }: VolumeContext) => {
+    const nodes = [host?.name, holder === null ? undefined : client?.name].filter((node) => node !== undefined);
+    return [...new Set(nodes)].map((node) => ({ node, path: `${volumeFiguresPath}${uid}` }));
+  },
   operatorOnly: ['host', 'client', 'standby'],
   ignored: [
     'replica.ready',

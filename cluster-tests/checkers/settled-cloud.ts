@@ -97,6 +97,7 @@ export function unsettledParts(cloud: CloudListing): string[] {
       network.startsWith('network/') ? wrongOwners(network, owners, live) : wrongExternal(network, owners, cloud, live),
     ),
     ...[...live.values()].filter(({ id }) => id.startsWith('security-group/')).flatMap((one) => wrongGroup(one, live)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('volume/')).flatMap(ungrown),
     ...wrongServices(cloud, live),
     ...wrongMetadata(live, cloud.hosts),
     ...wrongCounterparts(live),
@@ -114,6 +115,12 @@ function unsettled(registry: ActorRegistry, { id, state, context }: StoredActor)
   const machine = registry.kinds.get(kind)?.machine;
   const steady = machine?.resolveState({ value: state as never, context: context as never }).hasTag('steady') === true;
   return steady ? [] : [`${id} is still in ${JSON.stringify(state)}`];
+}
+
+/** The guest that uses a volume was told its size, or the volume says that it was not. */
+function ungrown({ id, context }: StoredActor): string[] {
+  const { resizing = null } = fields(context);
+  return resizing === null ? [] : [`${id} still has its guest told ${JSON.stringify(resizing)}`];
 }
 
 function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): string[] {

@@ -111,6 +111,12 @@ test('a VM on one worker writes to the volume on another', async () => {
   await writes();
   assert.is((await sightOf(cluster.topology, 'w1')).qemus.length, 1);
   assert.match(await operate('list', 'volume'), /shared/);
+  // What its storage host and the host of its guest read.
+  const described = await operate('-t', tenant, 'describe', 'volume', 'data');
+  assert.match(
+    described,
+    /figures:\n.*\n +size +8192.0 MiB\n +allocated +[1-9].*\n +read .*\n +written +[1-9].* MiB\n/,
+  );
 });
 
 test('its daemon is killed: the guest stands still without an error, and goes on', async () => {

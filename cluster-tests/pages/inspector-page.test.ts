@@ -112,6 +112,17 @@ check(
   },
 );
 
+check('figures are read while the newest version is shown, and no older one has any', async ({ page, url }) => {
+  await page.goto(`${url}/a/job/acme/web-1`);
+  const panel = page.getByLabel('Figures');
+  await panel.waitFor();
+  assert.equal(await panel.locator('li').allInnerTexts(), ['•\nallocated\n12.0 MiB', '•\nread operations\n4096']);
+  await panel.getByText('a node did not answer').waitFor();
+  await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
+  await page.locator('[data-state="preparing.plugging"].lit').waitFor();
+  assert.is(await panel.count(), 0);
+});
+
 check('a version has its own URL, chart and diff', async ({ page, url }) => {
   await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
   await page.locator('[data-state="preparing.plugging"].lit').waitFor();

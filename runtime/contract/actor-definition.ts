@@ -109,6 +109,11 @@ export interface ActorDefinition {
    */
   readonly output?: (id: ActorId, context: never) => OutputPlace | null;
   /**
+   * Where figures of the object are read that are no state, such as bytes that a disk has allocated: nodes, and a path
+   * of each node's peer server that answers a JSON object of numbers. All of them together are the figures.
+   */
+  readonly figures?: (id: ActorId, context: never) => readonly OutputPlace[];
+  /**
    * Where the object takes bytes of clients: a node, and a path of its peer server to which they are posted with
    * `?offset=`. Null while it takes none.
    */

@@ -266,6 +266,16 @@ export const apiMethods = {
       text: z.string().meta({ description: 'As the guest printed it, control characters included' }),
     }),
   },
+  'actor.figures': {
+    description:
+      'Figures of an object as they are now on its nodes, such as the bytes that a volume has allocated and that its ' +
+      'guest has read. They are no state: nothing keeps them, and no watch tells them.',
+    params: z.strictObject({ id: idText }),
+    result: z.object({
+      figures: z.record(z.string(), z.number()),
+      complete: z.boolean().meta({ description: 'False: a node did not answer, and figures of it are missing' }),
+    }),
+  },
   'actor.console': {
     description:
       'Makes a token that opens the serial console of a VM, once and within a minute, on the same server: a ' +

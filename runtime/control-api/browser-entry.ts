@@ -33,7 +33,7 @@ export interface BrowserEntryOptions {
   readonly onLogout: () => void;
   /** Whether the node can serve: the store answers (readiness.ts). */
   readonly isReady: () => Promise<boolean>;
-  readonly metrics: () => string;
+  readonly metrics: () => Promise<string>;
 }
 
 /** @returns a handler that answers true when the request was one of those above */
@@ -79,7 +79,7 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
   const { method } = request;
   if (path === '/healthz' || path === '/readyz' || path === '/metrics') {
     if (method !== 'GET' && method !== 'HEAD') return Promise.resolve({ status: 405 });
-    if (path === '/metrics') return Promise.resolve(figures(options, request));
+    if (path === '/metrics') return figures(options, request);
     return path === '/healthz' ? Promise.resolve({ status: 200, body: { node: options.node } }) : readiness(options);
   }
   if (path !== '/api/session' && path !== '/api/ticket') return undefined;
@@ -91,13 +91,14 @@ function answerFor(options: BrowserEntryOptions, request: IncomingMessage, path:
 }
 
 /** How a node does is for operators: their token, or the socket that only they can open. */
-function figures({ principals, metrics, rates }: BrowserEntryOptions, request: IncomingMessage): Answer {
+async function figures(options: BrowserEntryOptions, request: IncomingMessage): Promise<Answer> {
+  const { principals, metrics, rates } = options;
   if (request.socket.remoteAddress !== undefined) {
     const [, token] = /^bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
     const isOperator = token !== undefined && principals.byToken(token)?.admin === true;
     if (!isOperator) return tooMany(rates.ofWrong(request)) ?? { status: 401 };
   }
-  return { status: 200, text: metrics() };
+  return { status: 200, text: await metrics() };
 }
 
 const tooMany = (waitMs: number): Answer | undefined =>

@@ -74,7 +74,7 @@ export interface ControlApiOptions {
   /** The delay of the event loop as long as it lasts, ms; default: never any. */
   readonly delayMs?: () => number;
   /** Figures of the node in the text format of Prometheus, for operators at `/metrics`. */
-  readonly metrics?: () => string;
+  readonly metrics?: () => Promise<string>;
   /** Browser sessions that were logged out; default: kept in this process only. */
   readonly logouts?: Logouts;
   /** Signs session cookies; 32 bytes or more. A kept key keeps browser sessions over a restart; default: a new key. */
@@ -142,7 +142,7 @@ export function createControlApi(options: ControlApiOptions): ControlApi {
     consoles.review();
   };
   principals.onChange?.(reviewAll);
-  const { delayMs = () => 0, metrics = () => '' } = options;
+  const { delayMs = () => 0, metrics = () => Promise.resolve('') } = options;
   const budget = new ByteBudget(limits);
   const shedding = new LoadShedding(delayMs, limits.shedDelayMs);
   const sessionPorts: SessionPorts = {

@@ -168,7 +168,7 @@ test('a node that is behind refuses clients, new connections and pages; operator
 });
 
 test('figures of the node are for operators only', async () => {
-  await within({ more: { metrics: () => 'photon_api_sessions 1\n' } }, async ({ httpUrl }) => {
+  await within({ more: { metrics: () => Promise.resolve('photon_api_sessions 1\n') } }, async ({ httpUrl }) => {
     const read = (authorization?: string): Promise<Response> =>
       fetch(`${httpUrl}/metrics`, {
         headers: { connection: 'close', ...(authorization === undefined ? {} : { authorization }) },

@@ -2,7 +2,8 @@
  * Methods that read: kinds, actors, lists, the schemas. They read committed state through the Reader port, restricted
  * by the access rule. Watches are in watch-methods.ts, history in history-methods.ts.
  */
-import type { ActorDefinition } from '../contract/actor-definition.ts';
+import { z } from 'zod';
+import type { ActorDefinition, OutputPlace } from '../contract/actor-definition.ts';
 import { reject } from '../contract/errors.ts';
 import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
@@ -53,6 +54,21 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       }),
     ],
     [
+      'actor.figures',
+      method(shape['actor.figures'].params, async ({ id: text }, { principal }) => {
+        const { id, kind, stored } = await placedOf(ports, principal, text);
+        const places = kind?.figures?.(id, stored.context as never) ?? [];
+        if (places.length === 0)
+          throw reject('no_figures', `${id} has no figures: it is on no node yet, or its kind has none.`);
+        const answers = await Promise.allSettled(places.map(async (place) => await figuresAt(ports, place)));
+        const read = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+        return {
+          figures: Object.assign({}, ...read) as Record<string, number>,
+          complete: read.length === places.length,
+        };
+      }),
+    ],
+    [
       'actor.console',
       method(shape['actor.console'].params, async ({ id: text }, { principal, browser }) => {
         const { id, place } = await outputOf(ports, principal, text);
@@ -80,12 +96,23 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
   ]);
 }
 
-/** Where an object prints. @throws rejection `not_found`, `no_output` */
-async function outputOf({ reader, registry }: ApiPorts, principal: Principal, text: string) {
+/** An object that may have something on nodes. @throws rejection `not_found` */
+async function placedOf({ reader, registry }: ApiPorts, principal: Principal, text: string) {
   const { id, parts } = readableId(principal, text);
   const kind = registry.kinds.get(parts.kind);
   const stored = kind === undefined ? undefined : await reader.get(id);
   if (stored === undefined || stored.status === 'removed') throw notFound(text);
+  return { id, kind, stored };
+}
+
+const figuresSchema = z.record(z.string(), z.number());
+
+const figuresAt = async ({ readOutput }: ApiPorts, place: OutputPlace): Promise<Readonly<Record<string, number>>> =>
+  figuresSchema.parse(JSON.parse(await readOutput(place)));
+
+/** Where an object prints. @throws rejection `not_found`, `no_output` */
+async function outputOf(ports: ApiPorts, principal: Principal, text: string) {
+  const { id, kind, stored } = await placedOf(ports, principal, text);
   const place = kind?.output?.(id, stored.context as never) ?? null;
   if (place === null) throw reject('no_output', `${id} has printed nothing: it has not run, or its kind never prints.`);
   return { id, place };

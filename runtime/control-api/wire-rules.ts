@@ -99,6 +99,7 @@ export const apiErrors = {
   no_such_kind: 'There is no such kind of actor; the text says what was probably meant.',
   no_such_state: 'The chart has no such state; the text says what was probably meant.',
   no_output: 'The object has printed nothing.',
+  no_figures: 'The object has no figures: it is on no node yet, or its kind has none.',
   node_answers: 'A controller does not remove itself: ask another one.',
   not_accepted: 'The actor takes no such command in its present state.',
   not_found: 'There is no such actor, or it is not yours; both have the same words.',

@@ -74,6 +74,8 @@ const deadLetters: readonly DeadLetter[] =
       ]
     : [];
 
+const figures = { figures: { allocatedBytes: 12_582_912, readOperations: 4_096 }, complete: false };
+
 /** The history entry of a hold. */
 function heldHistory(version: number, at: unknown): HistoryRow[] {
   const step = { version, at: startedAt + 70_000, cause: 'command:ann:key-9', from: at, to: at, changed: {} };
@@ -180,6 +182,7 @@ function createSampleFeed(): { feed: InspectorFeed; advance: () => number } {
       const status = { host: 'w1', conditions: [] };
       return { version, state: entry.to, status, entry, raw: { id, version, state: entry.to, status } };
     },
+    figures: async () => figures,
     deadLetters: async () => deadLetters,
     watch(filter, listener) {
       if (filter.ids === undefined) for (const other of crowd()) listener.row(other);

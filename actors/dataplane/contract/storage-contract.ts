@@ -19,6 +19,20 @@ import type { Call } from './call-contract.ts';
 /** Of the peer server of a worker: bytes of a client are posted to `<this><tenant>/<image>?offset=`. */
 export const incomingPath = '/incoming/';
 
+/** Of the peer server of a worker: figures of its volumes, or of the one whose uid follows. */
+export const volumeFiguresPath = '/figures/volumes/';
+
+/**
+ * What a volume has and does on a host: `sizeBytes`, `allocatedBytes` where its bytes are; `readBytes`, `writtenBytes`,
+ * `readOperations`, `writeOperations`, `flushOperations` where its guest is, counted from the start of that QEMU.
+ */
+export interface VolumeFigures {
+  /** Actor id. */
+  readonly volume: string;
+  readonly uid: string;
+  readonly figures: Readonly<Record<string, number>>;
+}
+
 export interface CopyRef {
   readonly owner: OwnerToken;
   /** Null: only what was gathered until now. */
@@ -130,4 +144,6 @@ export interface StorageDataplane {
   ensureReplica(spec: ReplicaSpec, call: Call): Promise<ReplicaProof>;
   readReplica(replica: ReplicaRef, call: Call): Promise<ReplicaProof | null>;
   removeReplica(replica: ReplicaRef, call: Call): Promise<{ readonly removed: boolean }>;
+  /** Of the volumes whose bytes or guests are here, or of the one that is named by its uid. */
+  readVolumeFigures(volumeUid: string | null): Promise<readonly VolumeFigures[]>;
 }

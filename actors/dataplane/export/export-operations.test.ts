@@ -157,6 +157,17 @@ function declare(): void {
     await writes();
   };
 
+  test('its figures are read where its bytes are and where its guest is', async () => {
+    const [all, one] = [await (await near).readVolumeFigures(null), await (await near).readVolumeFigures(volumeUid)];
+    assert.equal([all.map(({ volume }) => volume), one.length], [['volume/acme/data'], 1]);
+    const { figures = {} } = one[0] ?? {};
+    assert.is(figures['sizeBytes'], 2 ** 33);
+    for (const name of ['allocatedBytes', 'readBytes', 'writtenBytes', 'readOperations', 'writeOperations'])
+      assert.ok((figures[name] ?? 0) > 0, `${name} in ${JSON.stringify(figures)}`);
+    assert.equal(await (await far).readVolumeFigures(null), []);
+    assert.equal(await (await near).readVolumeFigures('NONE'), []);
+  });
+
   test('it grows while a run of the same host uses it', async () => {
     const [served] = await serve(1, { 1: 'w2' });
     const spec = incarnation('w2', 1, served?.source as DiskSource);
@@ -200,6 +211,9 @@ function declare(): void {
   test('it grows while a run of another host uses it', async () => {
     const [served] = await serve(2, { 2: 'w1' });
     await grows(far, incarnation('w1', 2, served?.source as DiskSource), 2, [8216, 8224]);
+    const [here] = await (await far).readVolumeFigures(volumeUid);
+    assert.equal([here?.volume, here?.figures['sizeBytes']], ['volume/acme/data', undefined]);
+    assert.ok((here?.figures['writtenBytes'] ?? 0) > 0);
   });
 
   test('a later run cuts the former one, which cannot come back; another host sees what it wrote', async () => {

@@ -7,7 +7,8 @@
  */
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { OwnerToken } from '@photoncloud/machines/values/wiring';
+import { z } from 'zod';
+import type { IncarnationDisk, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
@@ -26,6 +27,8 @@ export interface IncarnationPaths extends IncarnationFiles {
   readonly endFile: string;
   /** The user as whom QEMU runs. */
   readonly uidFile: string;
+  /** Which volume is which disk of QEMU, in its order. */
+  readonly disksFile: string;
   /** Its control group; null when guests have none on this host. */
   readonly group: string | null;
 }
@@ -49,6 +52,7 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     ownerFile: path.join(runFolder, 'owner'),
     endFile: path.join(runFolder, 'end'),
     uidFile: path.join(runFolder, 'uid'),
+    disksFile: path.join(runFolder, 'disks'),
     group: site.guestGroups === null ? null : path.join(site.guestGroups, id),
     emptyFolder: path.join(runFolder, 'empty'),
     pidFile: path.join(runFolder, 'pid'),
@@ -73,6 +77,24 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
   } catch (error) {
     throw fileError(`making the folder of ${owner.actor}`, error);
   }
+}
+
+const disksSchema = z.array(z.object({ volume: z.string(), uid: z.string() }));
+
+/** Called before QEMU is started. */
+export async function keepDisks(paths: IncarnationPaths, disks: readonly IncarnationDisk[]): Promise<void> {
+  try {
+    const kept = disks.map(({ volume, volumeUid }) => ({ volume, uid: volumeUid }));
+    await writeFile(paths.disksFile, JSON.stringify(kept), { mode: 0o600 });
+  } catch (error) {
+    throw fileError(`recording the disks of ${paths.id}`, error);
+  }
+}
+
+/** The volumes of a run, in the order of its disks; none of a run that an older release has started. */
+export async function readDisks(paths: IncarnationPaths) {
+  const text = await readTextFile(paths.disksFile);
+  return text === undefined ? [] : disksSchema.parse(JSON.parse(text));
 }
 
 /** Called when its QEMU has ended. @returns false when there was nothing */

@@ -25,7 +25,7 @@ import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
 import { makeGroup } from './qemu-cgroup.ts';
 import { openDoors, removeKeys } from './qemu-doors.ts';
 import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
-import { listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
+import { keepDisks, listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { claimGuestUid, launchQemu } from './qemu-launch.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
@@ -48,6 +48,7 @@ export async function startQemu(
   await requireParts(site, spec);
   const seed = spec.seed === undefined ? null : seedImage(spec, spec.seed, userDataOf(site, spec));
   await makeRunFolders(site, paths, spec.owner);
+  await keepDisks(paths, spec.disks);
   if (seed !== null) await writeSeed(paths.seed, seed);
   await keepRecords(paths.runFolder, spec, (nic) => tapOf(site, nic));
   await openDoors(site, paths, spec);

@@ -1,8 +1,10 @@
 /** The text of `photon describe`: the object, what it waits for, and its latest history. */
 import type { Condition } from '@photoncloud/machines/values/conditions';
 import type { Failure } from '@photoncloud/machines/values/failures';
+import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { PhotonClient } from '@photoncloud/runtime/client/client';
 import { askedText, eventText } from '@photoncloud/runtime/inspector/asked-text';
+import { figureText, figureWord } from '@photoncloud/runtime/inspector/pages/figure-text';
 import { holdLines, type HoldShown } from './held-actors.ts';
 import { yamlText } from './terminal-text.ts';
 import { age, stateWord, textTable } from './text-table.ts';
@@ -115,6 +117,20 @@ export function migrateLine({ value, reasons, method }: CanMigrate): string {
   return `can migrate: yes, ${method === 'stopped' ? how : 'while its guest runs'}`;
 }
 
+/** Of a kind that has some: what its nodes read now. A controller of an older release knows none. */
+async function figureLines(client: PhotonClient, id: string): Promise<readonly string[]> {
+  if (!id.startsWith('volume/')) return [];
+  try {
+    const { figures, complete } = await client.call('actor.figures', { id });
+    const rows = Object.entries(figures).map(([name, value]) => [figureWord(name), figureText(name, value)]);
+    const table = textTable(['figure', 'now'], rows).replace(/^/gm, '  ');
+    return ['figures:', table, ...(complete ? [] : ['  a node did not answer: some figures are missing'])];
+  } catch (error) {
+    if (!(error instanceof PhotonError)) throw error;
+    return error.record.code === 'no_figures' ? [] : [`figures: not read: ${error.message}`];
+  }
+}
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -147,6 +163,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     'status:',
     indented(withTimes(isVpc ? ofVpc : shown, now)),
     ...(isVpc ? ['sections:', sectionTable(hosts ?? [])] : []),
+    ...(await figureLines(client, id)),
     'history:',
     await historyTable(client, id, 12),
   ].join('\n');

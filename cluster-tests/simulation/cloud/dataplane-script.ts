@@ -339,6 +339,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
     one.guestMacs,
   ]);
   await step('resized, but not shared', dp.resizeDisk(resize, nextCall()));
+  await step('figures of its disk', dp.readVolumeFigures('DISK'), (all) => all.map((one) => Object.keys(one.figures)));
   await step('its segment', realize(dp), outcome);
   await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('its tap read', dp.readTap(run, nextCall()), seenTap);

@@ -4,7 +4,12 @@
  * simulated-dataplane.ts; the state is in simulated-kernel.ts, on its disk.
  */
 import { Readable } from 'node:stream';
-import type { Gathered, ImageFile, StorageDataplane } from '@photoncloud/actors/dataplane/contract/storage-contract';
+import type {
+  Gathered,
+  ImageFile,
+  StorageDataplane,
+  VolumeFigures,
+} from '@photoncloud/actors/dataplane/contract/storage-contract';
 import { blobMissing, refuseImage } from '@photoncloud/actors/dataplane/image/image-errors';
 import { refuseOlder } from '@photoncloud/actors/dataplane/owner-alias';
 import { snapshotMissing, snapshotUnfetched } from '@photoncloud/actors/dataplane/snapshot/snapshot-errors';
@@ -14,6 +19,7 @@ import {
   replicaInUse,
   snapshotLarger,
 } from '@photoncloud/actors/dataplane/volume/replica-errors';
+import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type {
   CopyGatherSpec,
@@ -83,6 +89,7 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
       if (found === undefined) return Promise.resolve(null);
       return Promise.resolve({ sizeBytes: found.sizeBytes, allocatedBytes: 0, created: false });
     },
+    readVolumeFigures: (volumeUid) => Promise.resolve(figuresOf(kernel, volumeUid)),
     removeReplica: (replica, call) =>
       site.change('removeReplica', 'replica', `volume ${replica.volumeUid}`, replica.owner, call, () => {
         refuseOlder(
@@ -93,6 +100,23 @@ export function simulatedStorage(site: SimulatedSite): StorageDataplane {
         return { removed: kernel.replicas.delete(replica.volumeUid) };
       }),
   };
+}
+
+/** Simulated guests are not counted: what they have done is 0. */
+function figuresOf(kernel: SimulatedKernel, only: string | null): readonly VolumeFigures[] {
+  const found = new Map<string, VolumeFigures>();
+  const add = (volume: string, uid: string, figures: VolumeFigures['figures']): void => {
+    if (only === null || uid === only)
+      found.set(uid, { volume, uid, figures: { ...found.get(uid)?.figures, ...figures } });
+  };
+  for (const [uid, { owner, sizeBytes }] of kernel.replicas) {
+    const { tenant, name } = partsOfId(owner.actor);
+    if (owner.actor.startsWith('replica/')) add(idOf('volume', tenant, name), uid, { sizeBytes, allocatedBytes: 0 });
+  }
+  const done = { readBytes: 0, writtenBytes: 0, readOperations: 0, writeOperations: 0, flushOperations: 0 };
+  for (const { status, hung, spec } of kernel.incarnations.values())
+    if (status !== 'dead' && !hung) for (const { volume, volumeUid } of spec.disks) add(volume, volumeUid, done);
+  return [...found.values()];
 }
 
 function inspect(site: SimulatedSite, { path, format, sha256 }: ImageFile): SourceFile {

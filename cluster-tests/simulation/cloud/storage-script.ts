@@ -24,8 +24,14 @@ export async function storageScript(dp: Dataplane, step: Step, folder: string): 
   const image = { sha256: 'a'.repeat(64), format: 'raw' as const };
   await step('no image', dp.ensureReplica({ ...replica, volumeUid: 'COPY', image }, nextCall()));
   await step('read', dp.readReplica(ref, nextCall()), (found) => found?.sizeBytes);
+  const figures = async (uid: string | null) => dp.readVolumeFigures(uid);
+  const seen = (all: Awaited<ReturnType<typeof figures>>) =>
+    all.map(({ volume, uid, figures: of }) => [volume, uid, of['sizeBytes']]);
+  await step('its figures', figures('DATA'), seen);
   await imageScript(dp, step, folder);
   await snapshotScript(dp, step);
+  await step('figures of all', figures(null), seen);
+  await step('figures of none', figures('NONE'), seen);
   await step('the replica goes', dp.removeReplica(ref, nextCall()));
   await step('it is gone', dp.removeReplica(ref, nextCall()));
 }

@@ -54,6 +54,7 @@ function scripted() {
       return { rows: rows.slice(-pageRows), older: rows.length > pageRows ? 'more' : 'none' };
     },
     at: () => Promise.reject(new Error('not asked for')),
+    figures: async () => null,
     deadLetters: async () => null,
     watch(_filter, listener) {
       listeners.add(listener);

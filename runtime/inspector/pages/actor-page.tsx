@@ -11,6 +11,7 @@ import { useActor, usePast, type LiveActor } from './actor-feed.ts';
 import { ChartGrid } from './chart-grid.tsx';
 import { ChartView } from './chart-view.tsx';
 import { ConditionPanel, ProgressPanel, ReasonPanel } from './condition-panel.tsx';
+import { FiguresPanel } from './figures-panel.tsx';
 import { HoldBadge, HoldPanel, DeadLetterPanel } from './hold-panel.tsx';
 import { HistoryView, mainKey } from './history-view.tsx';
 import { isMove, stepOf, type Piece, type Pieces } from './history-pieces.ts';
@@ -102,6 +103,7 @@ export function ActorPage(props: { feed: InspectorFeed; id: string; version: num
                 <StatePanel chart={chart.value.chart} state={shown.state} picked={picked} meanings={meanings} />
               )}
             </Facts>
+            {version === null && !live.gone && <FiguresPanel feed={feed} id={id} />}
           </div>
           <HistoryView
             {...{ id, live, open, now }}

@@ -43,6 +43,13 @@ export function createClientFeed(options: FeedOptions): InspectorFeed & { readon
       const raw = await client.call('actor.at', { id, version });
       return { version, state: raw.state, status: raw.status, entry: historyRowOf(raw.entry), raw };
     },
+    async figures(id) {
+      const client = await link.client;
+      return client.call('actor.figures', { id }).catch((error: unknown) => {
+        if (error instanceof PhotonError && error.record.code === 'no_figures') return null;
+        throw error;
+      });
+    },
     async deadLetters(id) {
       const client = await link.client;
       if (!client.principal().admin) return null;

@@ -110,6 +110,12 @@ export interface PastActor {
   readonly raw: unknown;
 }
 
+/** Field -> value: bytes, or a count. Not `complete`: a node did not answer. */
+export interface Figures {
+  readonly figures: Readonly<Record<string, number>>;
+  readonly complete: boolean;
+}
+
 export interface ListFilter {
   readonly kind?: string;
   readonly scope?: string;
@@ -140,6 +146,8 @@ export interface InspectorFeed {
   /** The newest entries in the range. */
   history(id: string, range: HistoryRange): Promise<HistoryPage>;
   at(id: string, version: number): Promise<PastActor>;
+  /** What is read of it on its nodes now; null when its kind has no figures, or it is on no node yet. */
+  figures(id: string): Promise<Figures | null>;
   /** Oldest first; null for a principal who may not see them. */
   deadLetters(id: string): Promise<readonly DeadLetter[] | null>;
   /** @returns the function that ends it. */
