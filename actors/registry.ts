@@ -24,6 +24,8 @@ import { networkDefinition } from './network/network-actor.ts';
 import { peeringDefinition } from './peering/peering-actor.ts';
 import { portDefinition } from './port/port-actor.ts';
 import { replicaDefinition } from './replica/replica-actor.ts';
+import { hostRolloutDefinition, rolloutDefinition } from './rollout/rollout-actor.ts';
+import type { RolloutPort } from './rollout/rollout-port.ts';
 import { securityGroupDefinition } from './security-group/security-group-actor.ts';
 import { routerDefinition } from './router/router-actor.ts';
 import { segmentDefinition } from './segment/segment-actor.ts';
@@ -42,12 +44,14 @@ export function createRegistry(
   agent: AgentPerformer,
   hosts: HostPerformer,
   deployer: DeployerPort,
+  rollouts: RolloutPort,
 ): ActorRegistry {
   const all: ActorDefinition[] = [
     clusterDefinition,
     hostDefinition(hosts),
     drainDefinition,
     externalNetworkDefinition,
+    rolloutDefinition(rollouts),
     tenantDefinition,
     vpcDefinition,
     networkDefinition,
@@ -66,6 +70,7 @@ export function createRegistry(
     deploymentDefinition(deployer),
     planDefinition(deployer),
     agentDefinition(agent),
+    hostRolloutDefinition(rollouts),
     segmentDefinition(dataplane),
     gatewayDefinition(dataplane),
     bindingDefinition(dataplane),

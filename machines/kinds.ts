@@ -5,12 +5,14 @@ import { clusterKind } from './cluster/cluster-protocol.ts';
 import { drainKind } from './drain/drain-protocol.ts';
 import { externalNetworkKind } from './external-network/external-network-protocol.ts';
 import { gatewayKind } from './gateway/gateway-protocol.ts';
+import { hostRolloutKind } from './host-rollout/host-rollout-protocol.ts';
 import { hostKind } from './host/host-protocol.ts';
 import { imageCopyKind } from './image-copy/image-copy-protocol.ts';
 import { incarnationKind } from './incarnation/incarnation-protocol.ts';
 import { migrationKind } from './migration/migration-protocol.ts';
 import { planKind } from './plan/plan-protocol.ts';
 import { replicaKind } from './replica/replica-protocol.ts';
+import { rolloutKind } from './rollout/rollout-protocol.ts';
 import { segmentKind } from './segment/segment-protocol.ts';
 import { serviceCheckKind } from './service-check/service-check-protocol.ts';
 import { snapshotCopyKind } from './snapshot-copy/snapshot-copy-protocol.ts';
@@ -20,7 +22,7 @@ import { volumeExportKind } from './volume-export/volume-export-protocol.ts';
 import type { KindSchema } from './values/kind.ts';
 
 /** Kinds that clients declare, in the order in which their objects are created. */
-export const declaredKinds: readonly KindSchema[] = [externalNetworkKind, tenantKind, ...tenantKinds];
+export const declaredKinds: readonly KindSchema[] = [externalNetworkKind, rolloutKind, tenantKind, ...tenantKinds];
 
 export const allKinds: readonly KindSchema[] = [
   ...declaredKinds,
@@ -30,6 +32,7 @@ export const allKinds: readonly KindSchema[] = [
   migrationKind,
   planKind,
   agentKind,
+  hostRolloutKind,
   segmentKind,
   gatewayKind,
   bindingKind,

@@ -48,17 +48,19 @@ function needs(event: ActorEvent, { nextVni, hosts }: ClusterContext): RowKey[] 
 }
 
 export const clusterDefinition = defineActor(clusterKind, {
-  chartVersion: 1,
+  chartVersion: 2,
+  upgrades: { 1: ({ state, context }) => ({ state, context: { ...(context as object), rollout: null } }) },
   machine: clusterMachine,
   needs,
   spec: ({ name }: ClusterContext) => ({ name }),
-  status: ({ hosts, nextVni, unplacedMib, era, recovery, store, conditions }: ClusterContext) => ({
+  status: ({ hosts, nextVni, unplacedMib, era, recovery, store, rollout, conditions }: ClusterContext) => ({
     hosts,
     nextVni,
     unplacedMib,
     era,
     recovery,
     store,
+    rollout,
     conditions,
   }),
   ignored: ['cluster.open', 'cluster.release-barrier', 'era.ask', 'inventory.report', 'vni.allocate'],

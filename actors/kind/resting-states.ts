@@ -9,12 +9,13 @@ const restingStates: Readonly<Record<string, RegExp>> = {
   'external-address': /^(attached|detached)$/,
   volume: /^(available|held\.attached)$/,
   deployment: /^(ready|watching)$/,
+  rollout: /^completed$/,
 };
 
 export const restingStatesOf = (id: string): RegExp => restingStates[partsOfId(id).kind] ?? /^ready$/;
 
 /** States in which an object stays until somebody acts. */
-export const failedStates = /^(failed|rejected|held\.stuck)/;
+export const failedStates = /^(failed|rejected|aborted|held\.stuck)/;
 
 interface DeclaredStatus {
   readonly generation?: number;

@@ -4,9 +4,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRegistry } from '../registry.ts';
 import { readVersions, versionProblems, withNewVersions } from './chart-versions.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 
-const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
 
 test('every chart has the shape that is recorded for its version', () => {
   assert.equal(versionProblems(registry, readVersions()), []);

@@ -6,10 +6,10 @@ import { resolve } from 'node:path';
 import { checkCharts, writeCharts } from '@photoncloud/runtime/inspector/chart-documents';
 import { readVersions, versionProblems, withNewVersions, writeVersions } from './chart-versions.ts';
 import { createRegistry } from '../registry.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 
 const folder = resolve(import.meta.dirname, '../../docs/charts');
-const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
 
 if (process.argv.includes('--check')) {
   const problems = [...(await checkCharts(registry, folder)), ...versionProblems(registry, readVersions())];

@@ -29,7 +29,9 @@ import { clusterNodes, nodeMetrics } from './cluster-nodes.ts';
 import { volumeMetrics } from './volume-figures-routes.ts';
 import { sendIncoming } from './incoming-bytes.ts';
 import { joinAsMember, type JournalDecorator, type MemberNode, type MemberParts } from './member-node.ts';
-import { noAgent, noDataplane } from './no-dataplane.ts';
+import type { RolloutPort } from '../rollout/rollout-port.ts';
+import { reachAgent } from './nix-agent/asked-agent.ts';
+import { noAgent, noDataplane, noRollouts } from './no-dataplane.ts';
 import { createNodeDeployer } from './node-deployer.ts';
 import { tlsVersion, type NodeCertificate } from './node-certificate.ts';
 import type { NodeFolder } from './node-config.ts';
@@ -103,13 +105,14 @@ export async function startController(folder: NodeFolder, log: Log, options: Con
 function controllerRegistry(
   folder: NodeFolder,
   log: Log,
-  { fence, reader, rows, clock, random, host }: MemberParts,
+  { fence, reader, rows, clock, random, host, links }: MemberParts,
   registryOf: () => ActorRegistry,
 ): ActorRegistry {
   const secrets = openSeal(folder.path);
   const ask = async (command: Command): Promise<Reply> => (await host).ask(command);
   const deployer = createNodeDeployer({ registry: registryOf, reader, rows, clock, random, ask, secrets, log });
-  return createRegistry(noDataplane, noAgent, { fence }, deployer);
+  const reach: RolloutPort['reach'] = (name, id, signal) => reachAgent(links, name, id, signal);
+  return createRegistry(noDataplane, noAgent, { fence }, deployer, { reach, follow: noRollouts.follow });
 }
 
 function openApi(folder: NodeFolder, member: MemberNode, log: Log): ControlApi {

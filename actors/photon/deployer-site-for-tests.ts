@@ -19,7 +19,7 @@ import { processClock } from '@photoncloud/runtime/journal/redis-for-tests';
 import { createReader, type RedisReader } from '@photoncloud/runtime/journal/redis-reader';
 import { createRegistry } from '../registry.ts';
 import type { Session } from './cli/cli-session.ts';
-import { noAgent, noDataplane, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noHosts, noRollouts } from './no-dataplane.ts';
 import { createNodeDeployer } from './node-deployer.ts';
 
 const shards = Array.from({ length: 128 }, (_, at) => `s${at}` as ShardId);
@@ -127,7 +127,7 @@ export class DeployerSite {
       random,
       log,
     });
-    const registry = (made.registry = createRegistry(noDataplane, noAgent, noHosts, deployer));
+    const registry = (made.registry = createRegistry(noDataplane, noAgent, noHosts, deployer, noRollouts));
     const host = (made.host = createHost({
       registry,
       journal: this.#mortal(journal, death),

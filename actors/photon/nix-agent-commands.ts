@@ -23,7 +23,13 @@ async function runAgent(dir: string, settingsPath: string): Promise<void> {
   const lock = await lockFolder(dir);
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => (isStopping = true));
-  const rollout = new HostRollout(new RolloutFolder(dir), new NixSystem(settings), settings, (one) => say(lineOf(one)));
+  const rollout = new HostRollout({
+    folder: new RolloutFolder(dir),
+    host: new NixSystem(settings, dir),
+    settings,
+    say: (one) => say(lineOf(one)),
+    isStopping: () => isStopping,
+  });
   await rollout.resume();
   while (!isStopping) {
     const desired = rollout.pending();
@@ -53,7 +59,12 @@ export function addNixAgent(program: Command): void {
     .option(...dir)
     .option('--from <cache>', 'binary cache that has its closure; without it the closure was copied here before')
     .action((system: string, options: { readonly dir: string; readonly from?: string }) => {
-      const desired = desiredSystem.safeParse({ id: randomUUID(), system, from: options.from ?? null });
+      const desired = desiredSystem.safeParse({
+        id: randomUUID(),
+        system,
+        from: options.from ?? null,
+        askedAt: Date.now(),
+      });
       if (!desired.success)
         throw reject('system_invalid', `${system} is no path of a Nix store; name what nix build made`);
       new RolloutFolder(options.dir).request(desired.data);

@@ -6,6 +6,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { AgentPerformer } from '../agent/agent-effects.ts';
 import type { DeployerPort } from '../deployment/deployer-port.ts';
 import type { HostPerformer } from '../host/host-effects.ts';
+import type { RolloutPort } from '../rollout/rollout-port.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 
 const refusing = <Port extends object>(): Port =>
@@ -21,3 +22,5 @@ export const noAgent = refusing<AgentPerformer>();
 export const noHosts = refusing<HostPerformer>();
 /** The same for those of deployments and plans. */
 export const noDeployer = refusing<DeployerPort>();
+/** The same for those of rollouts: a controller has no agent to ask, and a worker reaches no host. */
+export const noRollouts = refusing<RolloutPort>();

@@ -42,6 +42,8 @@ export const nodeConfigSchema = z.strictObject({
   guests: z.boolean().default(true),
   /** User id of the image owner: its files may be imported although not everybody on the host may read them. */
   imageOwnerUid: z.int().min(0).optional(),
+  /** Of a worker: folder of the nix-agent of its host; default: `nix-agent` beside the worker's own folder. */
+  nixAgentFolder: z.string().startsWith('/').optional(),
   /** Values that replace defaults, by group and name: `{"host": {"mailboxDepth": 512}}`. */
   limits: limitsSchema.default({}),
 });

@@ -15,7 +15,7 @@ import type {
 import { schemaBundle } from '@photoncloud/runtime/control-api/schema-documents';
 import { z } from 'zod';
 import { createRegistry } from '../registry.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 
 interface JsonSchema {
   readonly type?: string | readonly string[];
@@ -323,12 +323,10 @@ export function allPages(): ReadonlyMap<string, string> {
         .map(({ kind, says }) => [kindLink(kind, 'reference'), says]),
     ),
   ].join('\n\n');
+  const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
   return new Map([
     ['protocol.md', protocolPage()],
-    [
-      'api.schema.json',
-      `${JSON.stringify(schemaBundle(createRegistry(noDataplane, noAgent, noHosts, noDeployer)), null, 1)}\n`,
-    ],
+    ['api.schema.json', `${JSON.stringify(schemaBundle(registry), null, 1)}\n`],
     ['reference/README.md', `${index}\n`],
     ...allKinds.map((schema): [string, string] => [`reference/${schema.kind}.md`, referencePage(schema)]),
   ]);

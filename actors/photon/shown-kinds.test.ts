@@ -8,9 +8,9 @@ import { meaningsOf, type Meaning } from '@photoncloud/runtime/inspector/state-m
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRegistry } from '../registry.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 
-const kinds = [...createRegistry(noDataplane, noAgent, noHosts, noDeployer).kinds.values()];
+const kinds = [...createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts).kinds.values()];
 const failure = { code: 'disk_full', message: 'the disk of w1 is full; free some space', retryable: true };
 const condition = { type: 'Ready', status: 'False', reason: 'Waiting', message: '', since: 1 } as const;
 
@@ -54,6 +54,8 @@ const failedStates = [
   'cluster recovering.overdue',
   'host present.refused',
   'host silent',
+  'host-rollout failed',
+  'host-rollout refused',
   'image refused',
   'image rejected',
   'image-copy rejected',
@@ -62,6 +64,7 @@ const failedStates = [
   'plan failed',
   'port failed',
   'replica failed',
+  'rollout failed',
   'snapshot failed',
   'snapshot-copy failed',
   'vm failed',

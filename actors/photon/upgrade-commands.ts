@@ -15,7 +15,7 @@ import { exitCodes, explain } from './cli/cli-session.ts';
 import { callerPath, withExamples } from './cli/cli-options.ts';
 import { jsonText, say, warn } from './cli/terminal-text.ts';
 import { textTable } from './cli/text-table.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from './no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 import { openNodeFolder, storeUrlOf } from './node-config.ts';
 
 const shownRefusals = 20;
@@ -29,7 +29,7 @@ async function check(path: string, output: string): Promise<number> {
   const store = await connectStore({ url, prefix: `ph:${folder.config.cluster}:`, clock: systemClock, log });
   try {
     const reader = createReader({ store, clock: systemClock, log });
-    const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent, noHosts, noDeployer));
+    const found = await checkPopulation(reader, createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts));
     const exitCode = found.refused.length === 0 ? exitCodes.ok : exitCodes.refused;
     if (output === 'json') {
       say(jsonText(found, 2));

@@ -23,10 +23,12 @@ import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
 import { Announcements } from './announcements.ts';
+import type { RolloutPort } from '../rollout/rollout-port.ts';
 import { takeIncoming } from './incoming-bytes.ts';
 import { emptyHost } from './fenced-host.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
-import { noDeployer, noHosts } from './no-dataplane.ts';
+import { AskedAgent, nixAgentPath } from './nix-agent/asked-agent.ts';
+import { noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
 import type { NodeFolder } from './node-config.ts';
 import type { NodeListeners } from './node-listeners.ts';
 import type { RunningRole } from './node-process.ts';
@@ -74,6 +76,7 @@ export async function startWorker(
   /** Called when the worker has its shard, also in each new era: the agent observes its host and reports it. */
   const announce = (host: Host, boot: string): Promise<void> =>
     announcements.tell(host, actorId(agentId(config.node)), { type: 'agent.boot', boot, host: config.node });
+  const nixAgent = new AskedAgent(config.nixAgentFolder ?? join(folder.path, '../nix-agent'), config.node);
   let announced = (): void => {};
   const serving = new Promise<void>((resolve) => (announced = resolve));
   const member = await joinAsMember({
@@ -89,7 +92,9 @@ export async function startWorker(
     onHostFenced: (reader) => emptyHost(config.node, dataplane, reader, log),
     registry: (parts) => {
       ({ links, nodeAddresses } = parts);
-      return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts, noDeployer);
+      const follow: RolloutPort['follow'] = (ask, signal) => nixAgent.follow(ask, signal);
+      const rollouts = { follow, reach: noRollouts.reach };
+      return createRegistry(dataplane, agentPerformer(folder, dataplane, parts), noHosts, noDeployer, rollouts);
     },
     posts: {
       [incomingPath]: (request, response) => void takeIncoming(dataplane, config.node, request, response, log),
@@ -97,6 +102,7 @@ export async function startWorker(
     routes: {
       [consolePath]: (request, response) =>
         void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
+      [nixAgentPath]: (request, response) => nixAgent.serve((request.url ?? '').slice(nixAgentPath.length), response),
       [blobPath]: (request, response) =>
         void serveFile(() => openBlob(dataplane, (request.url ?? '').slice(blobPath.length)), response, log),
       [volumeFiguresPath]: (request, response) => void serveVolumeFigures(dataplane, request, response, log),

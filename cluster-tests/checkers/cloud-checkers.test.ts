@@ -1,5 +1,5 @@
 /** Each checker of the cloud names the violation it exists for, and passes a correct run. */
-import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { ActorId } from '@photoncloud/runtime/contract/identifiers';
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';
@@ -15,7 +15,7 @@ import {
 import { checkStoredSnapshots } from './legal-snapshots.ts';
 import { unsettledParts, type HostListing } from './settled-cloud.ts';
 
-const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
 const ids = (violations: readonly Violation[]): string[] => violations.map(({ checker }) => checker);
 const runs = (host: string, pid: number): KernelFact => ({
   atMs: 1,

@@ -42,6 +42,8 @@ export type KernelFact = { readonly atMs: number; readonly host: string } & (
       readonly section: string;
       readonly generation: number;
     }
+  /** The agent of the host has begun a step of the rollout with this uid, as its record names it. */
+  | { readonly fact: 'system.step'; readonly request: string; readonly state: string }
   /** The host forwards for the external network until then, or until another such fact of it. */
   | { readonly fact: 'gateway.permitted'; readonly network: string; readonly untilMs: number }
 );

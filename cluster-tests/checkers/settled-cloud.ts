@@ -10,6 +10,7 @@ import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 import { addressesOf, wrongCounterparts, wrongRoutes, wrongStandby } from './settled-bindings.ts';
 import { leftOfMoves } from './moved-vms.ts';
 import { wrongServices, type HostServices } from './settled-services.ts';
+import { wrongTurn } from './rollouts.ts';
 import { wrongDrains } from './settled-drains.ts';
 import { wrongMetadata } from './settled-metadata.ts';
 import { wrongPeerings, type Locations, type SegmentListing } from './settled-peerings.ts';
@@ -102,6 +103,7 @@ export function unsettledParts(cloud: CloudListing): string[] {
     ...wrongMetadata(live, cloud.hosts),
     ...wrongCounterparts(live),
     ...wrongDrains(live),
+    ...wrongTurn(live),
     ...leftOfMoves(live),
     ...wrongRoutes(live, cloud.hosts, cloud.locations ?? new Map()),
     ...wrongPeerings(live, cloud.hosts, cloud.locations ?? new Map()),

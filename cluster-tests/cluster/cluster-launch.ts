@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { clusterFolder, type NodeRecord } from './topology-record.ts';
+import { clusterFolder, insideFolder, type NodeRecord } from './topology-record.ts';
 import { startRelay } from './cluster-relay.ts';
 import { Topology, socketIn } from './cluster-topology.ts';
 import { isRunning, logPath, startProgram } from './node-program.ts';
@@ -51,6 +51,8 @@ export interface LaunchOptions {
   readonly images?: Readonly<Record<string, string>>;
   /** The `limits` of node.json, by node. */
   readonly limits?: Readonly<Record<string, object>>;
+  /** Workers whose nix-agent has its folder in that of the node, where tests see it. */
+  readonly nixAgents?: readonly string[];
   readonly say?: (line: string) => void;
   /** How long a group may take until it is ready. */
   readonly readyMs?: number;
@@ -186,6 +188,11 @@ export async function launchCluster(options: LaunchOptions): Promise<PhotonClust
     }
     for (const [name, limits] of Object.entries(options.limits ?? {}))
       editConfig(join(topology.node(name).folder, 'node.json'), (config) => ({ ...config, limits }));
+    for (const name of options.nixAgents ?? [])
+      editConfig(join(topology.node(name).folder, 'node.json'), (config) => ({
+        ...config,
+        nixAgentFolder: `${insideFolder}/nix-agent`,
+      }));
     for (const { name, guests } of nodes)
       if (guests === false)
         editConfig(join(topology.node(name).folder, 'node.json'), (config) => ({ ...config, guests }));

@@ -122,7 +122,7 @@ const record = (): Seen | undefined =>
 async function rollOut(system: string, from: string | null, ...states: readonly string[]): Promise<Seen> {
   count += 1;
   const id = `request-${count}`;
-  new RolloutFolder(agentFolder).request({ id, system, from });
+  new RolloutFolder(agentFolder).request({ id, system, from, hold: false, askedAt: 0 });
   return await reached(id, states);
 }
 

@@ -89,6 +89,8 @@ export interface ClusterContext {
   readonly recovery: Recovery | null;
   /** Null until a controller has told it. */
   readonly store: StoreUse | null;
+  /** Actor id of the rollout that is under way; null: none. */
+  readonly rollout: string | null;
   readonly conditions: readonly Condition[];
 }
 

@@ -14,6 +14,7 @@ import { counted, reservationOf } from './cluster-placement.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
 import { noteLost, tellFound, tellLoss, tellLost, withPresence } from './cluster-loss.ts';
 import * as recovery from './cluster-recovery.ts';
+import { endRollout, tellRollout } from './cluster-rollout.ts';
 import * as room from './cluster-room.ts';
 import { wakeWaiting } from './cluster-waiting.ts';
 
@@ -105,6 +106,8 @@ const always = {
   'place.transfer': { actions: ['transferReservation', 'freeTransferred'] },
   'room.claim': { actions: ['tellRoom', 'promiseRoom'] },
   'room.release': { actions: ['dropPromise', 'forgetPromise'] },
+  'rollout.claim': { actions: 'tellRollout' },
+  'rollout.release': { actions: 'endRollout' },
 } as const;
 const recovered = {
   guard: 'allHeard',
@@ -159,6 +162,8 @@ export const clusterMachine = setup({
     forgetRun: tell(recovery.forgetRun),
     clear: tell(recovery.clear),
     wakeWaiting: tell(wakeWaiting),
+    tellRollout: act(tellRollout),
+    endRollout: assign(endRollout),
   },
   guards: {
     isNewEra: recovery.isNewEra,
@@ -181,6 +186,7 @@ export const clusterMachine = setup({
     era: 1,
     recovery: null,
     store: null,
+    rollout: null,
     conditions: [],
   }),
   initial: 'born',

@@ -200,6 +200,22 @@ export const eraCleared = message('era.cleared', 'The barrier is released; these
   taken: z.array(foundPortSchema),
 });
 
+export const rolloutClaim = message(
+  'rollout.claim',
+  'A rollout wants to be the only one; repeated, it is answered again.',
+  {},
+);
+export const rolloutGranted = message('rollout.granted', 'No other rollout is under way, and none begins.', {});
+export const rolloutRefused = message('rollout.refused', 'Another rollout is under way.', {
+  error: failureSchema,
+});
+export const rolloutRelease = message('rollout.release', 'The rollout has ended, or does not exist.', {});
+export const rolloutAsk = message(
+  'rollout.ask',
+  'Another rollout wants to begin: one that has ended, or does not exist, releases.',
+  {},
+);
+
 export const clusterKind = defineKind({
   kind: 'cluster',
   says: 'One actor that registers hosts, allocates VNIs to VPCs, and places VMs, imports and volumes on hosts.',
@@ -229,6 +245,8 @@ export const clusterKind = defineKind({
     roomRelease,
     importPlace,
     eraAsk,
+    rolloutClaim,
+    rolloutRelease,
   ],
   startedBy: [clusterOpen],
   fromNode: [clusterOpen, storeMemory],
@@ -252,6 +270,9 @@ export const clusterKind = defineKind({
     importPlaced,
     importRefused,
     eraCleared,
+    rolloutGranted,
+    rolloutRefused,
+    rolloutAsk,
   ],
   effects: [],
 });

@@ -40,5 +40,6 @@ export const held: ClusterContext = {
   era: 1,
   recovery: null,
   store: null,
+  rollout: null,
   conditions: [],
 };

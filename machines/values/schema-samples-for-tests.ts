@@ -41,6 +41,7 @@ const texts: Readonly<Record<string, readonly string[]>> = {
   image: ['image/t/i', 'image/t/n'],
   plan: ['plan/t/n.p1', 'plan/t/n.p2'],
   deployment: ['deployment/t/n'],
+  rollout: ['rollout/t/n'],
   holder: ['vm/t/n', 'vm/t/m'],
   by: ['port/t/p', 'security-group/t/n'],
   of: ['security-group/t/n', 'address-set/t/n'],
@@ -59,13 +60,19 @@ const texts: Readonly<Record<string, readonly string[]>> = {
 };
 const words = ['x', 'y'];
 
+/** Names of hosts, which have a pattern, are those that messages of hosts have. */
+const hostFields: Readonly<Record<string, readonly string[] | undefined>> = {
+  host: texts['host'],
+  canary: texts['host'],
+};
+
 /** Candidates for a pattern, in order; without a match the value is generated from the pattern. */
 const patterned = ['n', 'd', '10.0.0.5', '02:00:00:00:00:01', '/srv/x', 'a'.repeat(64), 'b'.repeat(64)];
 
 function textOf({ pattern }: JsonSchema, name: string): fc.Arbitrary<string> {
   if (pattern === undefined) return fc.constantFrom(...(texts[name] ?? words));
   const form = new RegExp(pattern);
-  const known = patterned.filter((text) => form.test(text)).slice(0, 2);
+  const known = [...(hostFields[name] ?? []), ...patterned].filter((text) => form.test(text)).slice(0, 2);
   return known.length > 0 ? fc.constantFrom(...known) : fc.stringMatching(form);
 }
 

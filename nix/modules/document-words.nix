@@ -9,6 +9,7 @@
     volume = "Name of a volume of the tenant.";
     mac = "Requested MAC; null: derived from the address.";
     address = "Requested address, or null for the next free one.";
+    "rollout.systems.host" = "Name of the host.";
     "tenant.quota.network" = "Networks.";
     "tenant.quota.volume" = "Volumes.";
     "tenant.quota.vpc" = "VPCs.";
@@ -79,6 +80,14 @@
     "external-address.address" = "203.0.113.10";
     "external-address.network" = "internet";
     "external-address.target" = { port = "web-1.eth0"; };
+    "rollout.systems" = [{
+      host = "node06";
+      system = "/nix/store/00000000000000000000000000000000-nixos-system-node06";
+    }];
+    "rollout.systems.host" = "node06";
+    "rollout.systems.system" = "/nix/store/00000000000000000000000000000000-nixos-system-node06";
+    "rollout.from" = "http://192.0.2.1/cache";
+    "rollout.canary" = "node06";
     "router.external" = { network = "internet"; };
     "router.external.network" = "internet";
     "router.external.address" = "203.0.113.11";

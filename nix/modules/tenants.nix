@@ -22,7 +22,7 @@ let
   exampleName = {
     "address-set" = "office"; deployment = "web"; "external-address" = "page"; "external-network" = "internet"; image = "debian";
     network = "front"; port = "probe"; peering = "both"; router = "edge"; "security-group" = "web";
-    "service-ip" = "page";
+    "service-ip" = "page"; rollout = "november";
     snapshot = "before"; vm = "web-1"; volume = "web-root"; vpc = "lab";
   };
   section = kind: {

@@ -8,6 +8,10 @@
       hosts = [ "node06" ];
       interface = "ext";
     };
+    rollouts.november.systems = [{
+      host = "node06";
+      system = "/nix/store/00000000000000000000000000000000-nixos-system-node06";
+    }];
     tenants.acme = {
       vpcs.lab = { };
       networks.front.subnets = [{ cidr = "10.20.0.0/24"; }];
@@ -41,6 +45,15 @@
       interface = "ext";
       mtu = 1400;
       tenants = [ "acme" ];
+    };
+    rollouts.november = {
+      labels = { release = "november"; };
+      systems = [{ host = "node06"; system = "/nix/store/00000000000000000000000000000000-nixos-system-node06"; }];
+      from = "http://192.0.2.1/cache";
+      canary = "node06";
+      maxParallel = 4;
+      holdAfterCanary = true;
+      deadlineSeconds = 1800;
     };
     tenants.acme = {
       labels = { tier = "gold"; };

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import { startTestApi, type TestApi, type TestApiOptions } from '@photoncloud/runtime/control-api/api-for-tests';
-import { noAgent, noDataplane, noDeployer, noHosts } from '../no-dataplane.ts';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '../no-dataplane.ts';
 import { createRegistry } from '../../registry.ts';
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -39,7 +39,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The kinds of the cloud; `view` replaces what their actors show. */
 export function cloudRegistry(view?: ActorDefinition['view']): ActorRegistry {
-  const { kinds } = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+  const { kinds } = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
   if (view === undefined) return { kinds };
   return { kinds: new Map([...kinds].map(([kind, definition]) => [kind, { ...definition, view }])) };
 }

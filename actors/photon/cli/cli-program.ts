@@ -31,6 +31,7 @@ import { addMigration } from './migrate-commands.ts';
 import { addNodes } from './node-commands.ts';
 import * as objects from './object-commands.ts';
 import { list, listWatch, type ListOptions } from './list-commands.ts';
+import { addRollouts } from './rollout-commands.ts';
 import { addOperating } from './operator-commands.ts';
 import { withSession } from './session-action.ts';
 import { addStorage } from './storage-commands.ts';
@@ -311,6 +312,7 @@ export function createCli(): Command {
   addStorage(program);
   program.commandsGroup('Hosts, for operators:');
   addHosts(program);
+  addRollouts(program);
   addCluster(program);
   addNodes(program);
   program.commandsGroup('When something is stuck:');

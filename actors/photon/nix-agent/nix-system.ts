@@ -14,6 +14,8 @@ export interface SystemHost {
   fetch(system: string, from: string): Promise<void>;
   /** Whether the closure is complete, unchanged and signed. */
   verify(system: string): Promise<void>;
+  /** From now on no garbage collection takes the closure, until the next one is kept. */
+  keep(system: string): Promise<void>;
   /** The system that is active; null when there is none. */
   active(): string | null;
   setProfile(system: string): Promise<void>;
@@ -46,8 +48,12 @@ async function run(what: string, argv: readonly string[], seconds: number): Prom
 export class NixSystem implements SystemHost {
   readonly #settings: RolloutSettings;
 
-  constructor(settings: RolloutSettings) {
+  readonly #root: string;
+
+  /** @param folder of the agent: the garbage collector's root of the next system is there */
+  constructor(settings: RolloutSettings, folder: string) {
     this.#settings = settings;
+    this.#root = join(folder, 'next-system');
   }
 
   /** Builds are refused: what is missing is an error, and never compiled on a host. */
@@ -66,6 +72,15 @@ export class NixSystem implements SystemHost {
     await run('verifying the system', this.#nix('path-info', '--recursive', system), shortSeconds);
     const argv = this.#nix('store', 'verify', '--recursive', '--sigs-needed', '1', system);
     await run('verifying the system', argv, fetchSeconds);
+  }
+
+  async keep(system: string): Promise<void> {
+    const argv = ['nix-store', '--add-root', this.#root, '--indirect', '--realise', system];
+    await run(
+      'keeping the system',
+      [...argv, '--option', 'substituters', '', '--option', 'max-jobs', '0'],
+      shortSeconds,
+    );
   }
 
   active(): string | null {

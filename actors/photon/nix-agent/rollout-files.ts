@@ -1,15 +1,19 @@
 /**
  * The files of the agent that brings a NixOS host to a system that was built elsewhere, in its folder: `settings.json`
- * may lie anywhere (Nix writes it), `desired.json` is what was asked for, `confirmed.json` who has come back over a
- * new connection, and `rollout.json` how far it is. The record is on the disk before the step that it names is done,
- * so that an agent that starts again knows what may have happened.
+ * may lie anywhere (Nix writes it), `desired.json` is what was asked for, `activate.json`, `confirmed.json` and
+ * `aborted.json` name the request that may go on, is kept, or was ended, and `rollout.json` says how far it is. The
+ * record is on the disk before the step that it names is done, so that an agent that starts again knows what may have
+ * happened.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import {
+  agentStates,
+  storePathSchema,
+  type AgentState,
+} from '@photoncloud/machines/host-rollout/host-rollout-protocol';
 import { PhotonError, describeCause } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
-
-const storePath = z.string().regex(/^\/[\w./+-]+\/[a-z0-9]{32}-[\w.+?=-]+$/, 'must be a path of a Nix store');
 
 export const rolloutSettings = z.strictObject({
   /** Public keys of those whose closures are taken: `name:base64`. */
@@ -31,44 +35,41 @@ export type RolloutSettings = z.infer<typeof rolloutSettings>;
 export const desiredSystem = z.strictObject({
   /** Distinguishes two requests for the same system. */
   id: z.string().regex(/^[\w-]{1,64}$/),
-  system: storePath,
+  system: storePathSchema,
   /** Binary cache that has its closure; null: it was copied here already. */
   from: z.string().nullable().default(null),
+  /** It waits, once it is verified, until somebody says that it may activate. */
+  hold: z.boolean().default(false),
+  /** When it was asked for, ms: who asks on behalf of a cluster gives way to what is newer. */
+  askedAt: z.number().default(0),
 });
 export type DesiredSystem = z.infer<typeof desiredSystem>;
 
-const confirmation = z.strictObject({ id: z.string() });
+/** The files that name a request: it may activate, it was confirmed, it was ended. */
+const mention = z.strictObject({ id: z.string() });
 
-/** In their order; the last four are ends. */
-const rolloutStates = [
-  'received',
-  'verified',
-  'staged',
-  'activating',
-  'probing',
-  'awaiting-confirmation',
-  'rolling-back',
-  'confirmed',
-  'refused',
-  'rolled-back',
-  'failed',
-] as const;
-export type RolloutState = (typeof rolloutStates)[number];
-export const endStates: ReadonlySet<RolloutState> = new Set(['confirmed', 'refused', 'rolled-back', 'failed']);
+export const endStates: ReadonlySet<AgentState> = new Set(['confirmed', 'refused', 'rolled-back', 'failed']);
 
 const rolloutRecord = z.strictObject({
   id: z.string(),
-  system: storePath,
+  system: storePathSchema,
   /** What ran before, and runs again after a rollback; null before it was looked up. */
-  previous: storePath.nullable(),
-  state: z.enum(rolloutStates),
+  previous: storePathSchema.nullable(),
+  state: z.enum(agentStates),
   /** Why it is in this state, for people. */
   why: z.string(),
   since: z.string(),
 });
 export type RolloutRecord = z.infer<typeof rolloutRecord>;
 
-const names = { desired: 'desired.json', confirmed: 'confirmed.json', record: 'rollout.json' } as const;
+const names = {
+  desired: 'desired.json',
+  activated: 'activate.json',
+  confirmed: 'confirmed.json',
+  aborted: 'aborted.json',
+  record: 'rollout.json',
+} as const;
+type Mention = 'activated' | 'confirmed' | 'aborted';
 
 /** @returns undefined when there is no such file @throws defeat `rollout_file` when it is not right */
 function read<T>(path: string, schema: z.ZodType<T>): T | undefined {
@@ -116,10 +117,17 @@ export class RolloutFolder {
 
   desired = (): DesiredSystem | undefined => read(join(this.#path, names.desired), desiredSystem);
   record = (): RolloutRecord | undefined => read(join(this.#path, names.record), rolloutRecord);
-  isConfirmed = (id: string): boolean => read(join(this.#path, names.confirmed), confirmation)?.id === id;
+  mayActivate = (id: string): boolean => this.#mentions('activated', id);
+  isConfirmed = (id: string): boolean => this.#mentions('confirmed', id);
+  isAborted = (id: string): boolean => this.#mentions('aborted', id);
 
   /** @throws ZodError when it is no request */
   request = (desired: DesiredSystem): void => write(join(this.#path, names.desired), desiredSystem.parse(desired));
-  confirm = (id: string): void => write(join(this.#path, names.confirmed), { id });
+  activate = (id: string): void => this.#mention('activated', id);
+  confirm = (id: string): void => this.#mention('confirmed', id);
+  abort = (id: string): void => this.#mention('aborted', id);
   keep = (record: RolloutRecord): void => write(join(this.#path, names.record), record);
+
+  #mentions = (name: Mention, id: string): boolean => read(join(this.#path, names[name]), mention)?.id === id;
+  #mention = (name: Mention, id: string): void => write(join(this.#path, names[name]), { id });
 }

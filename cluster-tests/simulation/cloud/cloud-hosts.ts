@@ -6,7 +6,7 @@
  */
 import { unusedTaps } from '@photoncloud/actors/agent/kept-objects';
 import { StrayBindings } from '@photoncloud/actors/agent/stray-bindings';
-import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { emptyHost, tellGone } from '@photoncloud/actors/photon/fenced-host';
 import { createRegistry } from '@photoncloud/actors/registry';
@@ -25,6 +25,7 @@ import { noFaults, type FaultRates } from './dataplane-faults.ts';
 import { createSimulatedDataplane } from './simulated-dataplane.ts';
 import type { Underlay } from './simulated-flows.ts';
 import { SimulatedKernel } from './simulated-kernel.ts';
+import { SimulatedSystems } from './simulated-systems.ts';
 import { storedActors } from './stored-actors.ts';
 
 export const imageRoot = '/images';
@@ -42,6 +43,7 @@ export class CloudHosts {
   readonly performances: Performance[] = [];
   readonly kernels = new Map<string, SimulatedKernel>();
   rates: FaultRates = noFaults;
+  private readonly systems: SimulatedSystems;
   /** Worker -> the dataplane of its present process. */
   private readonly dataplanes = new Map<string, Dataplane>();
   private readonly simulation: Simulation;
@@ -51,6 +53,7 @@ export class CloudHosts {
     this.simulation = simulation;
     this.memoryMib = memoryMib;
     for (let at = 1; at <= workers; at += 1) this.addKernel(`w${at}`, at);
+    this.systems = new SimulatedSystems(simulation, [...this.kernels.keys()], (fact) => this.facts.push(fact));
   }
 
   get underlay(): Underlay {
@@ -79,7 +82,7 @@ export class CloudHosts {
   addNodes(): void {
     const { simulation } = this;
     const { limits, controllers } = simulation.options;
-    let registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+    let registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
     for (let at = 1; at <= controllers; at += 1)
       simulation.addNode({
         name: `c${at}`,
@@ -87,7 +90,8 @@ export class CloudHosts {
         limits,
         registry: ({ process, fence }) => {
           this.noteDeath(process);
-          return (registry = createRegistry(noDataplane, noAgent, { fence }, noDeployer));
+          const rollouts = { reach: this.systems.reach(process.name), follow: noRollouts.follow };
+          return (registry = createRegistry(noDataplane, noAgent, { fence }, noDeployer, rollouts));
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
         onHostShard: (grant, { host: inlet, reader, process: { log } }) =>
@@ -159,6 +163,7 @@ export class CloudHosts {
       },
       noHosts,
       noDeployer,
+      { follow: this.systems.follow(name, process), reach: noRollouts.reach },
     );
     return { kinds: new Map([...registry.kinds].map(([kind, one]) => [kind, this.watched(one, process)])) };
   }

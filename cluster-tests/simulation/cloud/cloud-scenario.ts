@@ -1,7 +1,7 @@
 /**
  * The workload of the cloud: all charts and actors of the product's registry on controllers and workers, tenants with
  * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of
- * the runtime and by K1, K3, K4, K10, K11, K13 and K17 to K25. Started by simulation-run.ts.
+ * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25 and K27. Started by simulation-run.ts.
  */
 import { checkGatewayPermits, checkRunningIncarnations } from '../../checkers/kernel-facts.ts';
 import { checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
@@ -13,12 +13,13 @@ import {
   checkVolumeUsers,
   movesIn,
 } from '../../checkers/network-promises.ts';
+import { checkHostsUnderWay, checkStops } from '../../checkers/rollouts.ts';
 import { checkRunEpochs } from '../../checkers/moved-vms.ts';
 import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
 import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
 import { factsOf } from '../../checkers/store-facts.ts';
-import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { Message } from '@photoncloud/runtime/contract/envelope';
 import { partsOf } from '@photoncloud/runtime/contract/identifiers';
@@ -29,6 +30,7 @@ import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
+import { CloudRollouts } from './cloud-rollouts.ts';
 import { CloudStorage } from './cloud-storage.ts';
 import { CloudWorkload } from './cloud-workload.ts';
 import { FailoverCheck } from './failover-check.ts';
@@ -38,7 +40,7 @@ import type { SimulatedKernel } from './simulated-kernel.ts';
 import { remotesOf } from './simulated-routes.ts';
 import { storedActors, storedRows } from './stored-actors.ts';
 
-const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
 
 const isQuiet = ({ to, event }: Message): boolean =>
   registry.kinds.get(partsOf(to).kind)?.ignored?.includes(event.type) === true;
@@ -53,6 +55,7 @@ class CloudScenario implements Scenario {
   private readonly hosts: CloudHosts;
   private readonly workload: CloudWorkload;
   private readonly storage: CloudStorage;
+  private readonly rollouts: CloudRollouts;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
   private readonly rows: RowWatch;
@@ -64,6 +67,7 @@ class CloudScenario implements Scenario {
     this.hosts = new CloudHosts(simulation, chance.pick([1, 2, 2, 3, 3]), chance.pick([1_200, 2_400, 8_000]));
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
     this.storage = new CloudStorage(simulation, this.workload);
+    this.rollouts = new CloudRollouts(simulation, this.workload, [...this.hosts.kernels.keys()]);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
     this.flows = new FlowWatch(simulation, this.hosts.underlay);
@@ -76,6 +80,7 @@ class CloudScenario implements Scenario {
     this.hosts.addNodes();
     this.workload.start(this.simulation.chance.split('pace').pick([2_000, 5_000, 10_000]));
     this.storage.start();
+    this.rollouts.start();
     this.faults.begin();
     this.flows.begin();
     this.rows.begin();
@@ -84,6 +89,7 @@ class CloudScenario implements Scenario {
   stopAsking(): void {
     this.workload.stop();
     this.storage.stop();
+    this.rollouts.stop();
     this.faults.heal();
   }
 
@@ -118,6 +124,8 @@ class CloudScenario implements Scenario {
       ...checkPortProofs(stored, hosts.facts),
       ...checkVolumeUsers(hosts.facts),
       ...checkRunEpochs(stored),
+      ...checkHostsUnderWay(hosts.facts, stored),
+      ...checkStops(stored),
       // Beats that a deposed primary still takes count for their sender only: docs/decisions/0017-leading-gateway.md.
       ...(simulation.options.replicas === undefined ? checkGatewayPermits(hosts.facts) : []),
       ...checkStoredSnapshots(registry, storedActors(simulation.server), simulation.time.nowMs),

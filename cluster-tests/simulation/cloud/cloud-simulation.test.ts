@@ -48,6 +48,9 @@ test('the runs cover enough: most commands succeed, some fail, and rare situatio
     'a volume was made from a snapshot',
     'a volume was restored',
     'a move of a VM has ended as moved',
+    'a system was confirmed',
+    'a system was rolled-back',
+    'a nix-agent died during a rollout',
   ])
     assert.ok(met.has(what), `reached in no run: ${what}`);
 });

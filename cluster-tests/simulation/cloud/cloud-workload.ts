@@ -5,7 +5,7 @@
  * object had been deleted after it. Used by cloud-scenario.ts.
  */
 import { createRegistry } from '@photoncloud/actors/registry';
-import { noAgent, noDataplane, noDeployer, noHosts } from '@photoncloud/actors/photon/no-dataplane';
+import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import { actorId } from '@photoncloud/runtime/contract/identifiers';
 import type { Chance } from '../seeded-random.ts';
 import { SimulatedClients, type ClientRecord } from '../simulated-clients.ts';
@@ -29,7 +29,7 @@ function declarationOf(params: unknown): unknown {
 const paramsOf = (verb: string, params: unknown): unknown =>
   declaring.includes(verb) ? declarationOf(params) : params;
 
-const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer);
+const registry = createRegistry(noDataplane, noAgent, noHosts, noDeployer, noRollouts);
 const openingMs = 15_000;
 const againMs = 5_000;
 
