@@ -167,7 +167,13 @@ export async function joinAsMember(options: MemberOptions): Promise<MemberNode> 
     clock,
     log,
     ...shardDuties(host, journal, (grant) => options.onHostShard?.(grant, { host, boot, reader, registry })),
-    onNode: (event) => options.onNode?.(event, host),
+    onNode: (change) => {
+      if (change.event === 'joined' || change.event === 'back') {
+        links.retry(change.node.name);
+        host.retryNow();
+      }
+      options.onNode?.(change, host);
+    },
     onBeat: (agoMs) => options.onBeat?.(agoMs),
     onEra: (era) => options.onEra?.(era, host),
     onHostFenced: async (had) => {

@@ -35,6 +35,6 @@ export interface Directory {
   ownerOf(id: ActorId): string | undefined;
   /** Reads the map again; called after `moved` or a failed delivery. */
   refresh(): Promise<void>;
-  /** Calls the listener after some shard got another owner, as far as this node knows. */
+  /** Calls the listener after some shard was granted anew, also to the same node, as far as this node knows. */
   onChange?(listener: () => void): void;
 }

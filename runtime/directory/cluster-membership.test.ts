@@ -153,6 +153,18 @@ test('a restarted node claims the shards of its earlier process at once', async 
   assert.ok(second.granted.every((grant) => grant.ownerEpoch === 2));
 });
 
+test('that a worker was started again is told to those that wait for its shard', async (stage) => {
+  const c1 = await startNode(stage, 'c1');
+  const first = await startNode(stage, 'w1', 'worker');
+  const ofHost = actorId('agent/w1/w1@w1');
+  await until('c1 knows whose the shard is', () => c1.membership.directory.ownerOf(ofHost) === 'w1');
+  let told = 0;
+  c1.membership.directory.onChange?.(() => (told += 1));
+  first.die();
+  await startNode(stage, 'w1', 'worker', 'w1-2');
+  await until('c1 is told, though the owner has the same name', () => told > 0);
+});
+
 test('a second process of the same node name stops the first', async (stage) => {
   const first = await startNode(stage, 'c1');
   await until('the first owns all', () => first.granted.length === shardCount);

@@ -62,9 +62,9 @@ export class OwnershipMap implements Directory {
     if (this.#grants.get(shard) === grant) return;
     this.#grants.set(shard, grant);
     const { node } = parseGrant(grant);
-    if (node === (this.#nodes.get(shard) ?? '')) return;
     if (node === '') this.#nodes.delete(shard);
     else this.#nodes.set(shard, node);
+    // Also of the same node: it was started again, and takes messages from now on.
     this.#tell();
   }
 

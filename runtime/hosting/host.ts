@@ -59,6 +59,8 @@ export interface Host extends Inlet {
   tell(to: ActorId, event: ActorEvent): Promise<void>;
   /** Sends a command to the actor's owner and waits for its answer, deferred or not. */
   ask(command: Command): Promise<Reply>;
+  /** A node that did not answer is there again: what waits for an answer of some node is sent now. */
+  retryNow(): void;
   /** Retires and drops all shards, and stops. */
   drain(): Promise<void>;
   figures(): HostFigures;
@@ -118,10 +120,12 @@ class ActorHost implements Host, StepContext {
       forget: (grant, rows) => journal.forgetMessages(grant, rows),
       fraction: () => random.fraction(),
     });
-    options.directory.onChange?.(() => {
-      this.router.retryNow();
-      this.outbox.retryNow();
-    });
+    options.directory.onChange?.(() => this.retryNow());
+  }
+
+  retryNow(): void {
+    this.router.retryNow();
+    this.outbox.retryNow();
   }
 
   // The Inlet.

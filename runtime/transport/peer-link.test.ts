@@ -114,6 +114,8 @@ test('an unknown address and a refused connection are faults with retryAfterMs; 
   assert.match((await refusal(links.deliver('w1', message(1)))).message, 'ECONNREFUSED');
   const paused = await refusal(links.deliver('w1', message(2)));
   assert.match(paused.message, 'the last attempt failed just now');
+  links.retry('w1');
+  assert.match((await refusal(links.deliver('w1', message(3)))).message, 'ECONNREFUSED', 'it is dialled at once');
   links.close();
 });
 

@@ -56,6 +56,8 @@ export interface PeerLinks extends Outlet {
    * @throws PhotonError like `get`; whether an unanswered request was handled is not known
    */
   post(node: string, path: string, bytes: Buffer): Promise<string>;
+  /** The node is there again: it is dialled when next needed, without the rest of a pause. */
+  retry(node: string): void;
   /** Ends every link; waiting requests are rejected as unknown. */
   close(): void;
   /** Cuts every link to a node that is no longer admitted, and every file that is being read from it. */
@@ -169,6 +171,10 @@ export function createPeerLinks(options: PeerLinksOptions): PeerLinks {
       reading.set(answer, peer);
       answer.once('close', () => reading.delete(answer));
       return answer;
+    },
+    retry(node) {
+      const slot = slots.get(node);
+      if (slot?.link === undefined) slots.delete(node);
     },
     review() {
       for (const { link } of slots.values()) link?.review();
