@@ -287,6 +287,20 @@ test('a copy whose host is gone counts no more, and others fetch from a host tha
   assert.equal(after(fetching, 'w1'), ['w1', { w2: 'fetching' }]);
 });
 
+test('after a fetch that may be asked for again another host gives the image, each in turn', () => {
+  const three = { ...here, copies: { w1: 'ready', w2: 'ready', w3: 'ready', w4: 'fetching' } };
+  const after = (home: string, retryable: boolean, copies: object = three.copies): unknown => {
+    const error = { ...lasting('peer_unreachable'), retryable };
+    return told('ready', { ...three, home, copies }, { type: 'copy.rejected', host: 'w4', error }).context['home'];
+  };
+  assert.equal(
+    ['w1', 'w2', 'w3'].map((home) => after(home, true)),
+    ['w2', 'w3', 'w1'],
+  );
+  assert.is(after('w1', false), 'w1', 'the image itself is at fault');
+  assert.is(after('w1', true, { w1: 'ready', w4: 'fetching' }), 'w1', 'no other host has it');
+});
+
 const ended = (context: object): unknown => {
   const { conditions, generation, observedGeneration } = context as ImageContext;
   return [conditions.map(({ type, status, reason }) => `${type} ${status} ${reason}`), generation, observedGeneration];

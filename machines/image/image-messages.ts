@@ -11,7 +11,7 @@ import type { CopyProgress, CopyProof, OwnerToken } from '../values/wiring.ts';
 import { imageProvided, imageRefused, type ImageEvent, type ImageSpec } from './image-protocol.ts';
 
 export interface ImageContext extends DeclaredContext<ImageSpec> {
-  /** Host that reads the file, and that other hosts fetch from; null until the cluster has named it. */
+  /** Host that reads the file, later one that other hosts fetch from; null until the cluster has named it. */
   readonly home: string | null;
   /** Of bytes that come from an address or a client, until they are a copy; else null. */
   readonly progress: CopyProgress | null;
@@ -170,15 +170,24 @@ export function settleWaiting({ context, event }: At): Acted<ImageContext> {
     return { changes: { copies, waiting }, asks: here.map(({ holder }) => provide(context, holder, host)) };
   }
   const error = failureOf(event.error);
-  return { changes: { copies: others, waiting }, asks: here.map(({ holder }) => refuse(context, holder, error)) };
+  // The host that others fetch from may be silent: whoever asks again fetches from another one that has the image.
+  const home = error.retryable ? nextHome(others, context.home) : context.home;
+  return { changes: { copies: others, waiting, home }, asks: here.map(({ holder }) => refuse(context, holder, error)) };
+}
+
+/** The next host, by name, whose copy is ready; the same one when no other has it. */
+function nextHome(copies: ImageContext['copies'], home: string | null): string | null {
+  const others = Object.keys(copies)
+    .filter((host) => host !== home && copies[host] === 'ready')
+    .toSorted();
+  return others.find((host) => host > (home ?? '')) ?? others[0] ?? home;
 }
 
 /** Other hosts fetch from a remaining copy; without one they wait until this host returns. */
 export function loseCopy({ context, event }: At): Partial<ImageContext> {
   assertEvent(event, 'copy.lost');
   const { [event.host]: _, ...copies } = context.copies;
-  const [other] = Object.keys(copies).filter((host) => copies[host] === 'ready');
-  return context.home === event.host && other !== undefined ? { copies, home: other } : { copies };
+  return { copies, home: context.home === event.host ? nextHome(copies, event.host) : context.home };
 }
 
 export const dropCopies = ({ context }: At): readonly Asked[] =>
