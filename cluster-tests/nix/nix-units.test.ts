@@ -182,10 +182,9 @@ function declare(): void {
   test('the deployer gets its token as a credential, has a deadline, and is tried again', () => {
     const text = unit('deployer');
     assert.match(text, /^LoadCredential=client\.json:\/etc\/photoncloud\/operator\.json$/m);
-    assert.match(
-      text,
-      /^ExecStart=\S+\/photon --as %d\/client\.json apply -f \S+-photoncloud-state\.json --wait --timeout 900$/m,
-    );
+    const [, start = ''] = /^ExecStart=(.*)$/m.exec(text) ?? [];
+    assert.match(start, /^\S+\/photon --as %d\/client\.json --tenant system apply -f \S+-photoncloud-state\.json /);
+    assert.match(start, / --deployment nixos --timeout 900$/);
     for (const line of ['Type=oneshot', 'RemainAfterExit=true', 'TimeoutStartSec=930', 'Restart=on-failure'])
       assert.match(text, new RegExp(`^${line}$`, 'm'));
   });

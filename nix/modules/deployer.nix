@@ -1,6 +1,6 @@
 # services.photoncloud.deployer: applies what services.photoncloud.tenants declares, at boot and whenever it has
-# changed: one run of `photon apply` that waits until every object has settled, or fails at its deadline and is tried
-# again. It removes nothing. Its token comes as a credential, never through the Nix store.
+# changed, as a deployment, which keeps it: one run of `photon apply --deployment` that waits until every object is
+# ready, or fails at its deadline and is tried again. Its token comes as a credential, never through the Nix store.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkEnableOption mkIf mkOption types;
@@ -25,6 +25,26 @@ in
       default = "/etc/photoncloud/ca.crt";
       example = "/run/secrets/photoncloud/ca.crt";
       description = "Certificate of the cluster's authority, which the client file names as ca.crt.";
+    };
+    deployment = mkOption {
+      type = types.strMatching "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" // { description = "name"; };
+      default = "nixos";
+      example = "site-1";
+      description = ''
+        Name of the deployment, of tenant system, that keeps what is declared. Two hosts that declare different things
+        need different names.'';
+    };
+    adopt = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Take over declared objects that exist and that no deployment manages.";
+    };
+    prune = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Delete what the deployment manages and is not declared any more.";
     };
     deadlineSeconds = mkOption {
       type = types.ints.between 10 86400;
@@ -64,8 +84,13 @@ in
         RemainAfterExit = true;
         DynamicUser = true;
         LoadCredential = [ "client.json:${deployer.clientFile}" "ca.crt:${deployer.caFile}" ];
-        ExecStart = "${lib.getExe cfg.package} --as %d/client.json apply -f ${deployer.stateFile} --wait "
-          + "--timeout ${toString deployer.deadlineSeconds}";
+        ExecStart = lib.concatStringsSep " " (
+          [ "${lib.getExe cfg.package} --as %d/client.json --tenant system apply -f ${deployer.stateFile}" ]
+          ++ [ "--deployment ${deployer.deployment}" ]
+          ++ lib.optional deployer.adopt "--adopt"
+          ++ lib.optional deployer.prune "--prune"
+          ++ [ "--timeout ${toString deployer.deadlineSeconds}" ]
+        );
         TimeoutStartSec = deployer.deadlineSeconds + 30;
         Restart = "on-failure";
         RestartSec = "15s";
