@@ -19,7 +19,7 @@ import { MovingScene } from './moving-scene.ts';
 
 const test = suite('moving faults');
 const seed = Number(process.env['PHOTON_MOVES_SEED'] ?? randomInt(2 ** 31));
-const drawn = 3;
+const drawn = 2;
 
 let scene: MovingScene;
 let judge: MoveJudge;
