@@ -52,6 +52,16 @@ const table: readonly Row[] = [
     asks: [...tasks, ...tasks, changed],
   },
   { in: 'opening', with: { active: null, ...bothDown }, on: 'surveyDeadline', rows, to: 'waiting' },
+  // Declared anew while the former hosts are asked: the new ones are followed, and those that left are dropped.
+  {
+    in: 'opening',
+    with: { active: null, gateways: { w1: n.view(1, { uplink: 'unknown' }), w2: n.view(2) } },
+    on: n.declare('update', { hosts: ['w1'] }),
+    command: 'c',
+    rows,
+    to: 'opening',
+    asks: ['reply', 'host.follow > host', 'host.unfollow > host', 'gateway.drop > gateway', task, changed],
+  },
   { in: 'ready', on: n.gateway(2), rows, to: 'ready', asks: [] },
   // The second host was not known when it was asked: it is asked again. Both have answered: nobody is asked.
   {

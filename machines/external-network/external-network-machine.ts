@@ -44,6 +44,8 @@ const living = whileLiving(
   { guard: 'keepsGateways', actions: ['takeSpec', 'resolveSpace', 'observe', 'answerUpdated'] },
   {
     target: 'opening',
+    // Also from `opening`: other hosts are followed then.
+    reenter: true,
     actions: ['preferFirst', 'takeSpec', 'resolveSpace', 'observe', 'answerUpdated'],
   },
 );
