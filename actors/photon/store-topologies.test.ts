@@ -1,4 +1,5 @@
-// test limit: 70 s
+// time limit: 330 s
+// test limit: 150 s
 /**
  * The program on stores of several servers, configured by REDIS_URL only: controllers on a Redis Cluster while a slot
  * moves and a controller is killed, and on three Redis servers with Sentinels that lose their primary. Every tenant is
