@@ -2,13 +2,13 @@
  * The test run's own test: each trap of uvu, as a small test file that must be judged rightly (fixtures/).
  * It runs those files as test-all.ts does. Without it a harness that calls everything green would stay unseen.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readTestFile, type TestFile } from './test-files.ts';
-import { endAll } from './test-process.ts';
+import { endAll, runProcess } from './test-process.ts';
 import { formatStep, formatTotals, type StepResult } from './test-report.ts';
 import { inOrder, runSteps, toRepeat } from './test-schedule.ts';
 import { fileStep, fileSteps, programStep, type Placing, type Step, type StepPlace } from './test-step.ts';
@@ -208,6 +208,18 @@ test('the last line adds up', () => {
     { ...step, passed: 4, failed: 0, skipped: [] },
   ];
   assert.is(formatTotals(results), '7 passed, 1 failed, 1 skipped');
+});
+
+// The last one: afterwards this process starts no test any more.
+test('a run that is ended from outside ends its tests, and starts no other one', async () => {
+  const options = { cwd: top, limitMs: 60_000 };
+  const running = runProcess('sleep', ['60'], options);
+  await endAll();
+  assert.is((await running).code, 'SIGTERM');
+  const made = join(place.scratch, 'started');
+  void runProcess('touch', [made], options);
+  await new Promise((wake) => setTimeout(wake, 500));
+  assert.not.ok(existsSync(made));
 });
 
 test.run();
