@@ -4,7 +4,7 @@
  * the memory.
  */
 import { join } from 'node:path';
-import { reject } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
 import type { SuperviseRequest } from './node-supervisor-main.ts';
 import { openNodeFolder } from './node-config.ts';
 import { declaredListeners } from './node-listeners.ts';
@@ -13,7 +13,7 @@ const holder = join(import.meta.dirname, 'node-supervisor-main.ts');
 
 /**
  * Continues as the holder, in the same process; returns only by an error.
- * @throws PhotonError rejection `nothing_held`; defeat `node_folder`
+ * @throws PhotonError rejection `nothing_held`; defeat `node_folder`; bug `no_execve`
  */
 export function superviseNode(path: string): void {
   const { config } = openNodeFolder(path);
@@ -24,5 +24,7 @@ export function superviseNode(path: string): void {
   // By the path that was called, which may be a link that the next release changes.
   const program = [process.execPath, ...process.execArgv, process.argv[1] ?? '', role, '--dir', path];
   const request: SuperviseRequest = { listeners, program };
-  process.execve?.(process.execPath, [process.execPath, holder, JSON.stringify(request)], process.env);
+  if (process.execve === undefined)
+    throw new PhotonError('bug', 'no_execve', `Node ${process.version} cannot replace a process here`);
+  process.execve(process.execPath, [process.execPath, holder, JSON.stringify(request)], process.env);
 }

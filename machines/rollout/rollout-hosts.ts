@@ -196,11 +196,9 @@ export function noteReached(seen: At): Done {
   const reached = hosts.filter(
     (one) => one.phase === 'confirming' && one.told === 'activate' && errors.get(one.host) === null,
   );
-  return {
-    ...order({ context: { ...context, hosts }, event }, 'confirm', reached, ({ host }) =>
-      send(counterpart(context, host), hostRolloutConfirm({})),
-    ),
-  };
+  return order({ context: { ...context, hosts }, event }, 'confirm', reached, ({ host }) =>
+    send(counterpart(context, host), hostRolloutConfirm({})),
+  );
 }
 
 /** The effect has ended without a result: all are tried again. */
