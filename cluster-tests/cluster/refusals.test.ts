@@ -243,7 +243,7 @@ test('a file with invalid documents is refused as a whole, with document, path a
     /wrong\.yaml#2 spec\.colour: unknown field/,
     /wrong\.yaml#3 spec\.nics\.0\.tap: unknown field/,
     /wrong\.yaml#3 spec\.boot\.commandLine: must be printable ASCII on one line/,
-    /wrong\.yaml#4 kind: must be one of external-network, tenant, vpc, /,
+    /wrong\.yaml#4 kind: must be one of external-network, rollout, tenant, vpc, /,
     /wrong\.yaml#6: .*line/,
   ];
   for (const one of expected)
