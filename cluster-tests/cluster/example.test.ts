@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { buildGuestImage } from '../guest/guest-image.ts';
-import { defaultNodes, launchCluster, photonCli, startNode, type PhotonCluster } from './cluster-launch.ts';
+import { defaultNodes, launchCluster, photonCli, startNode, waitReady, type PhotonCluster } from './cluster-launch.ts';
 import { outside } from './cluster-topology.ts';
 import { findProgram } from './node-program.ts';
 import { checkout, type PlannedNode } from './photon-commands.ts';
@@ -205,6 +205,7 @@ test('a controller that is killed amid an apply: run again, everything is there,
   signal(program, 'SIGKILL');
   await until('the controller is gone', () => !isAlive(program));
   await startNode(cluster.topology, controller);
+  await waitReady(cluster, [controller]);
   await broken;
   await shopkeeper(...argv);
   assert.equal((await planned(changed, more)).lines, []);
