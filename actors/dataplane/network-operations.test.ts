@@ -54,7 +54,7 @@ inOwnNamespaces(import.meta.filename, () => {
     );
     assert.match(
       await inside(namespace, 'ip', 'route', 'show', 'dev', 'vx0'),
-      /10\.77\.1\.90 via 169\.254\.64\.2 onlink/,
+      /10\.77\.1\.90 via 169\.254\.64\.2 metric 512 onlink/,
     );
     assert.match(
       await inside(namespace, 'bridge', 'fdb', 'show', 'dev', 'vx0'),

@@ -276,7 +276,11 @@ async function hostStates({ relay, clientFile }: PhotonCluster): Promise<Readonl
 }
 
 /** Resolves when these nodes serve; also after a node was started again. @throws Error naming what is not ready */
-export async function waitReady(cluster: PhotonCluster, group: readonly PlannedNode[], readyMs = 60_000): Promise<void> {
+export async function waitReady(
+  cluster: PhotonCluster,
+  group: readonly PlannedNode[],
+  readyMs = 60_000,
+): Promise<void> {
   let last = 'the control API has not answered';
   const ready = async (): Promise<boolean> => {
     checkPrograms(cluster.topology, group);

@@ -147,8 +147,8 @@ test('what still comes to the former host is forwarded', async () => {
   // As a host that was not told yet.
   const { address } = port(0);
   const leadTo = async (node: string): Promise<unknown> => {
-    const route = ['ip', 'route', 'replace', `${address}/32`, 'via', await overlayOf(node), 'dev', 'vx0', 'onlink'];
-    return guests.execBeside(cluster, port(3), route);
+    const route = `route replace ${address}/32 via ${await overlayOf(node)} dev vx0 onlink metric 512`;
+    return guests.execBeside(cluster, port(3), ['ip', ...route.split(' ')]);
   };
   await leadTo('w1');
   assert.is((await guest(3).ping(address, { count: 3, timeoutMs: 10_000 })).received, 3);

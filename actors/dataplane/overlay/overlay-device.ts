@@ -1,12 +1,12 @@
 /**
  * vx0: the one VXLAN device of a VPC on this host, its peers (one neighbour and one FDB entry per other host, nothing
  * per guest) and the /32 routes to ports that other hosts hold. Called by overlay-section.ts and routes-section.ts.
- * Promise: nothing is learned from the wire; a local port's route is never displaced by a list of remote ones.
+ * Promise: nothing is learned from the wire; a list of remote routes never displaces that of a port here.
  */
 import type { HostFacts, OwnerToken, RouteSpec } from '@photoncloud/machines/values/wiring';
 import { command, joined } from '../kernel-command.ts';
 import type { Command } from '../kernel-command.ts';
-import type { KernelLink, KernelRoute, NamespaceLink } from '../namespace-link.ts';
+import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
 import { overlayAddress, overlayIndex, overlayMac, vxlanName } from '../kernel-names.ts';
 import { aliasOf } from '../owner-alias.ts';
 import { isAddress } from '../wiring-checks.ts';
@@ -122,34 +122,55 @@ export async function setPeers(
 /** Inverse of overlayMac; NaN for another one. */
 const indexOfMac = (mac: string): number => Number.parseInt(/^02:00:5f:00:00:([0-9a-f]{2})$/.exec(mac)?.[1] ?? '', 16);
 
+/**
+ * Metric of a route to a port on another host. One to a port here has none: it hides the other for as long as it
+ * stands, and when it goes, packets follow the other at once.
+ */
+const remoteMetric = 512;
+
 export const addRemoteRoute = ({ address, host }: RouteSpec): Command =>
-  command`route replace ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
+  command`route replace ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink metric ${remoteMetric}`;
 const deleteRemoteRoute = ({ address, host }: RouteSpec): Command =>
-  command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink`;
+  command`route delete ${address}/32 via ${overlayAddress(host)} dev ${vxlanName} onlink metric ${remoteMetric}`;
+export const deleteLocalRoute = (address: string, bridge: string): Command =>
+  command`route delete ${address}/32 dev ${bridge}`;
 
-/** Others lead over the overlay, too: static routes and the way out, which have protocol numbers of their own. */
-const isOfPort = ({ dst, protocol = 'boot' }: KernelRoute): boolean => protocol === 'boot' && isAddress(dst);
-
-/** Remote routes in the kernel: address -> host index. */
-export async function readRemoteRoutes(link: NamespaceLink): Promise<Map<string, number>> {
-  const routes = new Map<string, number>();
-  for (const route of await link.routesOf(vxlanName)) {
-    const index = overlayIndex(route.gateway ?? '');
-    if (index !== undefined && isOfPort(route)) routes.set(route.dst, index);
-  }
-  return routes;
+/** Of the routes to ports, where they lead; an address may have one of each. */
+export interface PortLeads {
+  /** Address -> index of the host that has the port. */
+  readonly away: ReadonlyMap<string, number>;
+  /** Address -> bridge of a port on this host. */
+  readonly here: ReadonlyMap<string, string>;
 }
 
-/** @param local addresses of ports that are wired on this host: their wiring is newer than any list of remote ports. */
-export async function ensureRoutes(
-  link: NamespaceLink,
-  wanted: readonly RouteSpec[],
-  local: ReadonlySet<string>,
-): Promise<void> {
-  const actual = await readRemoteRoutes(link);
+/** What `ip` gives a route that names no protocol: those of ports are made so, and no others to a single address. */
+const bootProtocol = 3;
+/** So many are asked for one by one; more, and all are listed once. */
+const fewRoutes = 16;
+
+/** @param addresses those that are of interest; more may be answered */
+export async function readLeads(link: NamespaceLink, addresses: readonly string[] | 'all'): Promise<PortLeads> {
+  const routes =
+    addresses === 'all' || addresses.length > fewRoutes
+      ? await link.routesBy(bootProtocol)
+      : (await Promise.all(addresses.map((address) => link.routesTo(`${address}/32`)))).flat();
+  const ofPorts = routes.filter(({ dst, protocol = 'boot' }) => protocol === 'boot' && isAddress(dst));
+  const away = new Map<string, number>();
+  const here = new Map<string, string>();
+  for (const { dst, dev, gateway } of ofPorts) {
+    const index = overlayIndex(gateway ?? '');
+    if (dev === vxlanName && index !== undefined) away.set(dst, index);
+    else if (gateway === undefined && dev !== undefined) here.set(dst, dev);
+  }
+  return { away, here };
+}
+
+/** All routes to ports on other hosts, whether one to a port here hides them or not. */
+export async function ensureRoutes(link: NamespaceLink, wanted: readonly RouteSpec[]): Promise<void> {
+  const { away } = await readLeads(link, 'all');
   const wantedHosts = new Map(wanted.map((route) => [route.address, route.host]));
-  const missing = wanted.filter((route) => actual.get(route.address) !== route.host && !local.has(route.address));
-  const extra = [...actual]
+  const missing = wanted.filter(({ address, host }) => away.get(address) !== host);
+  const extra = [...away]
     .filter(([address]) => !wantedHosts.has(address))
     .map(([address, host]) => ({ address, host }));
   await link.ip(
@@ -159,12 +180,24 @@ export async function ensureRoutes(
   );
 }
 
+/** What is removed goes where it leads to the host that is named; what is added leads away from here at once. */
 export async function changeRoutes(
   link: NamespaceLink,
   vpc: string,
   added: readonly RouteSpec[],
   removed: readonly RouteSpec[],
 ): Promise<void> {
-  const commands = [...removed.map(deleteRemoteRoute), ...added.map(addRemoteRoute)];
+  const { away, here } = await readLeads(
+    link,
+    [...added, ...removed].map(({ address }) => address),
+  );
+  const commands = [
+    ...removed.filter(({ address, host }) => away.get(address) === host).map(deleteRemoteRoute),
+    ...added.map(addRemoteRoute),
+    ...added.flatMap(({ address }) => {
+      const bridge = here.get(address);
+      return bridge === undefined ? [] : [deleteLocalRoute(address, bridge)];
+    }),
+  ];
   await link.ip(`changing routes of ${vpc}`, commands, overlayErrors);
 }

@@ -9,6 +9,7 @@ import { dismissPairs } from '../firewall/firewall-ports.ts';
 import type { PortIdentity } from '../firewall/firewall-rules.ts';
 import { command, type Command } from '../kernel-command.ts';
 import type { NamespaceLink } from '../namespace-link.ts';
+import { deleteLocalRoute } from '../overlay/overlay-device.ts';
 import { runProgram } from '../program.ts';
 import { tapErrors } from './tap-errors.ts';
 
@@ -107,9 +108,7 @@ export async function dropPairs(
   await link.ip(
     what,
     [
-      ...mine
-        .filter(({ address }) => routed.has(address))
-        .map(({ address }) => command`route delete ${address}/32 dev ${bridge}`),
+      ...mine.filter(({ address }) => routed.has(address)).map(({ address }) => deleteLocalRoute(address, bridge)),
       ...mine.map(({ address }) => command`neigh delete ${address} dev ${bridge}`),
     ],
     tapErrors,

@@ -22,6 +22,7 @@ import { dismissPort } from '../firewall/firewall-ports.ts';
 import type { PortIdentity } from '../firewall/firewall-rules.ts';
 import { withdrawRecord } from '../metadata/metadata-records.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
+import { deleteLocalRoute } from '../overlay/overlay-device.ts';
 import { readNamespace } from '../overlay/overlay-namespace.ts';
 import { ownerOfAlias, refuseOlder } from '../owner-alias.ts';
 import { followNextHops } from '../router/static-routes.ts';
@@ -85,7 +86,7 @@ async function unbind(
   const facts = await link.portFacts(port.tap, bridge, port.address);
   const mine = !takenOver && facts.neighbour?.lladdr === port.mac;
   const commands: Command[] = [
-    ...(mine && facts.route?.dev === bridge ? [command`route delete ${port.address}/32 dev ${bridge}`] : []),
+    ...(mine && facts.route?.dev === bridge ? [deleteLocalRoute(port.address, bridge)] : []),
     ...(mine ? [command`neigh delete ${port.address} dev ${bridge}`] : []),
   ];
   await link.ip(`unbinding ${port.address} from ${port.tap}`, commands, tapErrors);

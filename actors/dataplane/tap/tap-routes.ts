@@ -8,7 +8,7 @@ import type { DataplaneSite } from '../dataplane-site.ts';
 import { command, type Command } from '../kernel-command.ts';
 import { overlayAddress, vxlanName } from '../kernel-names.ts';
 import type { KernelRoute, NamespaceLink } from '../namespace-link.ts';
-import { addRemoteRoute } from '../overlay/overlay-device.ts';
+import { addRemoteRoute, deleteLocalRoute } from '../overlay/overlay-device.ts';
 import { heldByOthers } from './tap-removal.ts';
 
 export const standsBy = ({ activeHost }: TapSpec): boolean => activeHost !== undefined;
@@ -35,7 +35,9 @@ export async function routesOf(
     .filter((one) => !others.has(one))
     .map(async (one) => {
       const [route] = await link.routesTo(`${one}/32`);
-      return leadsTo(route, activeHost) ? [] : [addRemoteRoute({ address: one, host: activeHost })];
+      if (leadsTo(route, activeHost)) return [];
+      const away = addRemoteRoute({ address: one, host: activeHost });
+      return route?.dev === bridge ? [away, deleteLocalRoute(one, bridge)] : [away];
     });
   return (await Promise.all(commands)).flat();
 }

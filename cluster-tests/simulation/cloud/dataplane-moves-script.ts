@@ -45,8 +45,8 @@ export async function movesScript(dp: Dataplane, step: Step): Promise<void> {
   await step('it gets the addresses', dp.wireTap(tap, nextCall()), ({ standby = false, pairs }) => [standby, pairs]);
   await list('a list that says otherwise', routesTo(2));
   await step('has them still', dp.readTap(tap, nextCall()), drifting);
-  await leadTo('which is not looked at', 2);
-  await change('an increment withdraws what is not there', {}, elements(2));
+  await leadTo('which its own routes hide', 2);
+  await change('an increment withdraws what is hidden', {}, elements(2));
   await step('has them all the same', dp.readTap(tap, nextCall()), drifting);
   await change('an increment takes them away', elements(3));
   await step('has them no more', dp.readTap(tap, nextCall()), drifting);
@@ -67,5 +67,15 @@ export async function movesScript(dp: Dataplane, step: Step): Promise<void> {
   await step('removal of the second', dp.removeTap(other, nextCall()));
   await leadTo('nobody has the pair', 2);
   await change('nothing leads anywhere', {}, elements(2));
+
+  const leaving = tapSpec(23);
+  const elsewhere = [{ address: leaving.address, host: 2 }];
+  await step('a third tap', dp.createTap(leaving, nextCall()), ({ place }) => place);
+  await step('wired', dp.wireTap(leaving, nextCall()), ({ standby = false }) => standby);
+  await list('a list that has its address already elsewhere', elsewhere);
+  await step('has its address still', dp.readTap(leaving, nextCall()), drifting);
+  await step('removal of the third', dp.removeTap(leaving, nextCall()));
+  const read = dp.readSegment(segmentAsk({ routes: elsewhere }), nextCall());
+  await step('its address leads there at once', read, ({ drift }) => drift);
   await step('the segment, empty', dp.removeSegment(segment, nextCall()));
 }

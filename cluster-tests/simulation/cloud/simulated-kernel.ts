@@ -56,8 +56,10 @@ export interface Segment {
   readonly bridges: Map<string, Bridge>;
   /** Network -> its dnsmasq, whose configuration stays when bridge or server vanish. */
   readonly served: Map<string, DhcpServer>;
-  /** Address -> route; read by `routeTo` of simulated-routes.ts. */
-  readonly routes: Map<string, Route>;
+  /** Address of a port here -> index of its bridge; read by `routeTo` of simulated-routes.ts, as the next. */
+  readonly routes: Map<string, number>;
+  /** Address -> index of the host that has its port. */
+  readonly remotes: Map<string, number>;
   readonly dhcpHosts: Map<string, DhcpHost>;
   /** Section -> key -> element, of sections whose elements are put by their owners. */
   readonly elements: Map<string, Map<string, unknown>>;

@@ -4,22 +4,23 @@
  */
 import { bridgeOf, type Route, type Segment, type SimulatedKernel, type Tap } from './simulated-kernel.ts';
 
-/** A route over a bridge goes with the bridge. */
-export function routeTo({ routes, bridges }: Segment, address: string): Route | undefined {
-  const route = routes.get(address);
-  if (route === undefined || 'host' in route) return route;
-  return [...bridges.values()].some(({ ifindex }) => ifindex === route.bridge) ? route : undefined;
+/** A route to a port here hides one to another host. A route over a bridge goes with the bridge. */
+export function routeTo({ routes, remotes, bridges }: Segment, address: string): Route | undefined {
+  const bridge = routes.get(address);
+  if (bridge !== undefined && [...bridges.values()].some(({ ifindex }) => ifindex === bridge)) return { bridge };
+  const host = remotes.get(address);
+  return host === undefined ? undefined : { host };
 }
 
-/** Index of the host that the route leads to; undefined when it leads to none. */
+/** Index of the host that packets to the address go to; undefined when they go to none. */
 export function remoteOf(segment: Segment, address: string): number | undefined {
   const route = routeTo(segment, address);
   return route !== undefined && 'host' in route ? route.host : undefined;
 }
 
-/** All routes to other hosts: address -> index of the host. */
-export const remotesOf = ({ routes }: Segment): ReadonlyMap<string, number> =>
-  new Map([...routes].flatMap(([address, route]) => ('host' in route ? [[address, route.host] as const] : [])));
+/** All addresses whose packets go to other hosts: address -> index of the host. */
+export const remotesOf = (segment: Segment): ReadonlyMap<string, number> =>
+  new Map([...segment.remotes].filter(([address]) => remoteOf(segment, address) !== undefined));
 
 /** Own addresses and those of pairs, by what the DHCP hosts say of the taps. */
 export function holdingsOf({

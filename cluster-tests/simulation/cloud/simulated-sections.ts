@@ -20,7 +20,6 @@ import type { Section } from '@photoncloud/actors/dataplane/segment/segment-sect
 import { networksIn, overlayIn, routesIn } from '@photoncloud/actors/dataplane/wiring-checks';
 import type { Elements, NetworkSpec, SegmentRef } from '@photoncloud/machines/values/wiring';
 import type { Segment, SimulatedKernel } from './simulated-kernel.ts';
-import { holdingsOf, remoteOf } from './simulated-routes.ts';
 import { endingFlows } from './simulated-translation.ts';
 
 export const names = new KernelNames('sim');
@@ -68,6 +67,7 @@ const overlay: SimulatedSection = {
       bridges: new Map(),
       served: new Map(),
       routes: new Map(),
+      remotes: new Map(),
       dhcpHosts: new Map(),
       elements: new Map(),
       flows: new Map(),
@@ -75,8 +75,7 @@ const overlay: SimulatedSection = {
     const rises = known === undefined || segment.vni !== vni;
     if (segment.vni !== vni) segment.vxlanIfindex = null;
     // A new device has none of the routes that led over the one before.
-    if (segment.vxlanIfindex === null)
-      for (const [address, route] of segment.routes) if ('host' in route) segment.routes.delete(address);
+    if (segment.vxlanIfindex === null) segment.remotes.clear();
     segment.owner = owner;
     segment.self = self.index;
     segment.vni = vni;
@@ -210,10 +209,6 @@ const networks: SimulatedSection = {
   },
 };
 
-/** Addresses of taps that do not stand by: a whole list never displaces their routes. */
-const localIn = (segment: Segment): ReadonlySet<string> =>
-  new Set(holdingsOf(segment).flatMap(({ address, standby }) => (standby ? [] : [address])));
-
 const routes: SimulatedSection = {
   name: 'routes',
   after: ['overlay'],
@@ -222,28 +217,28 @@ const routes: SimulatedSection = {
   ensure: async (place, elements) => {
     const segment = standing(place);
     const wanted = routesIn(elements);
-    for (const [address, route] of segment.routes)
-      if ('host' in route && !wanted.some((one) => one.address === address)) segment.routes.delete(address);
-    const local = localIn(segment);
-    for (const { address, host } of wanted) if (!local.has(address)) segment.routes.set(address, { host });
+    segment.remotes.clear();
+    for (const { address, host } of wanted) segment.remotes.set(address, host);
   },
 
   change: async (place, { put, removed }) => {
     const segment = standing(place);
     for (const { address, host } of routesIn(removed))
-      if (remoteOf(segment, address) === host) segment.routes.delete(address);
-    for (const { address, host } of routesIn(put)) segment.routes.set(address, { host });
+      if (segment.remotes.get(address) === host) segment.remotes.delete(address);
+    for (const { address, host } of routesIn(put)) {
+      segment.remotes.set(address, host);
+      segment.routes.delete(address);
+    }
   },
 
   read: async (place, wanted, unwanted) => {
-    const segment = standing(place);
-    const local = localIn(segment);
+    const { remotes } = standing(place);
     const drift = [
       ...routesIn(wanted)
-        .filter(({ address, host }) => !local.has(address) && remoteOf(segment, address) !== host)
+        .filter(({ address, host }) => remotes.get(address) !== host)
         .map(({ address }) => `no route to ${address}`),
       ...routesIn(unwanted)
-        .filter(({ address, host }) => remoteOf(segment, address) === host)
+        .filter(({ address, host }) => remotes.get(address) === host)
         .map(({ address }) => `still a route to ${address}`),
     ];
     return { facts: {}, drift };

@@ -59,8 +59,11 @@ export function joinTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
   const addresses = [address, ...pairs.map((pair) => pair.address)];
   const others = heldByOthers(segment, [name]);
   for (const one of addresses)
-    if (!standby) segment.routes.set(one, { bridge: bridge.ifindex });
-    else if (!others.has(one)) segment.routes.set(one, { host: activeHost });
+    if (!standby) segment.routes.set(one, bridge.ifindex);
+    else if (!others.has(one)) {
+      segment.remotes.set(one, activeHost);
+      segment.routes.delete(one);
+    }
   dropRoutes(
     segment,
     (held?.pairs ?? []).map((pair) => pair.address).filter((one) => !addresses.includes(one)),
@@ -82,10 +85,7 @@ export function joinTap(kernel: SimulatedKernel, spec: TapSpec, name: string): T
 /** Takes the local routes of these addresses away, except of those that other taps than these have. */
 function dropRoutes(segment: Segment, addresses: readonly string[], taps: readonly string[]): void {
   const others = heldByOthers(segment, taps);
-  for (const one of addresses) {
-    const route = segment.routes.get(one);
-    if (route !== undefined && 'bridge' in route && !others.has(one)) segment.routes.delete(one);
-  }
+  for (const one of addresses) if (!others.has(one)) segment.routes.delete(one);
 }
 
 const samePairs = (some: readonly AddressPair[], others: readonly AddressPair[]): boolean =>
