@@ -1,7 +1,7 @@
 /**
  * A tenant of some seeds of the cloud simulation who keeps snapshots: VMs write to volumes while snapshots are taken of
- * them, volumes are made from these, and restored to them while their VM is stopped; all in any order, so that many
- * commands meet and are refused. Draws from a stream of its own. Used by cloud-scenario.ts.
+ * them, volumes are made from these, grow, and are restored to them while their VM is stopped; all in any order, so
+ * that many commands meet and are refused. Draws from a stream of its own. Used by cloud-scenario.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';
@@ -70,6 +70,7 @@ export class CloudStorage {
       [2, () => ['volume.delete', volume, {}]],
       [8, () => ['snapshot.create', snapshot, { volume }]],
       [2, () => ['snapshot.delete', snapshot, {}]],
+      [5, () => ['volume.update', volume, { class: this.kind(), sizeMib: random.pick([8, 12, 16]) }]],
       [8, () => ['volume.restore', volume, { snapshot }]],
     ];
     let drawn = random.whole(
@@ -84,8 +85,11 @@ export class CloudStorage {
   }
 
   private volume(name: string, snapshot: string | null): Request {
-    const kind = this.random.happens(0.5) ? 'shared' : 'local';
-    return ['volume.create', name, { class: kind, sizeMib: 8, snapshot }];
+    return ['volume.create', name, { class: this.kind(), sizeMib: 8, snapshot }];
+  }
+
+  private kind(): 'shared' | 'local' {
+    return this.random.happens(0.5) ? 'shared' : 'local';
   }
 
   private vm(name: (typeof keepers)[number]): Request {
