@@ -21,11 +21,17 @@ export async function changeFirewall(
   const last = generations.get(link) ?? (await readGeneration(link)) ?? 0;
   const next = Math.max(last, generations.get(link) ?? 0) + 1;
   generations.set(link, next);
-  await link.nft(
-    what,
-    [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`],
-    firewallErrors,
-  );
+  forgetChains(link, statements);
+  try {
+    await link.nft(
+      what,
+      [...statements, 'flush set inet photon generation', `add element inet photon generation { ${next} }`],
+      firewallErrors,
+    );
+  } catch (error) {
+    sharedChains.delete(link); // it is not what it was thought to be
+    throw error;
+  }
   return next;
 }
 
@@ -70,6 +76,7 @@ export async function readSkeleton(link: NamespaceLink): Promise<'none' | 'older
  */
 export async function ensureSkeleton(link: NamespaceLink): Promise<'none' | 'older' | 'loaded'> {
   const found = await readSkeleton(link);
+  sharedChains.delete(link);
   if (found === 'older') await load(link, groupTableAnew);
   if (found !== 'none') return found;
   await load(link, skeleton);
@@ -111,6 +118,54 @@ export async function readChains(
   if (text === null && isFew && names.length > 1) return Promise.all(names.map((name) => readChain(link, name)));
   const chains = chainsOf(text ?? '');
   return names.map((name) => chains.get(name) ?? null);
+}
+
+/** Rules of a chain, and when this process began to read them. */
+interface ChainReading {
+  readonly at: number;
+  readonly lines: Promise<readonly string[] | null>;
+}
+
+/** Readings of chains that many ports share, by namespace and name. */
+const sharedChains = new WeakMap<NamespaceLink, Map<string, ChainReading>>();
+/** So old may a reading be that proves a port's rules. */
+const sharedForMs = 5_000;
+
+/** Of what these statements change no reading is used any more. */
+function forgetChains(link: NamespaceLink, statements: readonly string[]): void {
+  const known = sharedChains.get(link);
+  if (known === undefined || known.size === 0) return;
+  for (const [, name = ''] of statements.join(' ').matchAll(/ inet sg ([a-z]{2}_[a-z0-9]+)/g)) known.delete(name);
+}
+
+const freshReading = (link: NamespaceLink, name: string): ChainReading | undefined => {
+  const found = sharedChains.get(link)?.get(name);
+  return found !== undefined && performance.now() - found.at < sharedForMs ? found : undefined;
+};
+
+/** The rules of a chain as read a moment ago and not changed since; undefined when they were not. */
+export const freshChain = async (link: NamespaceLink, name: string): Promise<readonly string[] | null | undefined> =>
+  freshReading(link, name)?.lines;
+
+/**
+ * As `readChains`, for a namespace with many ports: to list a chain, nft before 1.1 reads the elements of every set of
+ * the table, 0.2 s beside ten thousand ports. Ports that are wired one after the other share a reading.
+ */
+export async function readSharedChains(
+  link: NamespaceLink,
+  names: readonly string[],
+): Promise<readonly (readonly string[] | null)[]> {
+  const known = sharedChains.get(link) ?? new Map<string, ChainReading>();
+  sharedChains.set(link, known);
+  const missing = names.filter((name) => freshReading(link, name) === undefined);
+  const reading = readChains(link, missing);
+  const at = performance.now();
+  for (const [index, name] of missing.entries()) {
+    const lines = reading.then((chains) => chains[index] ?? null);
+    known.set(name, { at, lines });
+    lines.catch(() => known.delete(name));
+  }
+  return Promise.all(names.map((name) => known.get(name)?.lines ?? null));
 }
 
 /** The elements of a set or map; null when there is none. */

@@ -53,8 +53,14 @@ export function rememberVerdict(
   else known.set(address, verdict);
 }
 
+/** Whether an address has this verdict, as far as this process remembers: then what it leads to is in use. */
+export const isRemembered = (link: NamespaceLink, verdict: string): boolean =>
+  directions.some((one) => [...rememberedOf(link)[one].values()].includes(verdict));
+
+export const hasManyPorts = (link: NamespaceLink): boolean => rememberedOf(link).ingress.size >= many;
+
 export const readElementsOfPort = (link: NamespaceLink, question: ElementQuestion): Promise<PortElements> =>
-  rememberedOf(link).ingress.size < many ? readListed(link, question) : askKernel(link, question);
+  hasManyPorts(link) ? askKernel(link, question) : readListed(link, question);
 
 export async function readListed(link: NamespaceLink, question: ElementQuestion): Promise<PortElements> {
   const { elements, strangers = [], addresses } = question;

@@ -20,14 +20,16 @@ import {
 import { toldPolicy } from '../security-group/group-policy.ts';
 import {
   changeFirewall,
+  freshChain,
   inFirewallTurn,
   readChain,
   readChains,
   readGeneration,
+  readSharedChains,
   removeUnlessUsed,
   sameLines,
 } from './firewall-changes.ts';
-import { readElementsOfPort, rememberVerdict } from './firewall-elements.ts';
+import { hasManyPorts, isRemembered, readElementsOfPort, rememberVerdict } from './firewall-elements.ts';
 import {
   clientElements,
   holdingsOf,
@@ -62,8 +64,9 @@ const chainOf = (verdict: string | undefined): string | undefined =>
 /** Chains that no element and no rule leads to any more go: combinations, then groups that nobody told of. */
 async function removeUnused(link: NamespaceLink, verdicts: readonly (string | undefined)[]): Promise<void> {
   const { rules } = toldPolicy(link);
-  for (const name of new Set(verdicts.map(chainOf))) {
-    if (name === undefined) continue;
+  for (const verdict of new Set(verdicts)) {
+    const name = chainOf(verdict);
+    if (verdict === undefined || name === undefined || isRemembered(link, verdict)) continue;
     const groups = chainsIn((await readChain(link, name)) ?? []);
     if (!(await removeUnlessUsed(link, `removing ${name}`, removeChain(name))) || rules === undefined) continue;
     const told = new Set([...rules.keys()].flatMap(groupChains));
@@ -101,15 +104,24 @@ export function admitPort(link: NamespaceLink, port: PortIdentity, policy: PortP
       addresses,
       expected: expectedOf(wanted),
     });
-    const sides = wanted.map((side) => ({ ...side, before: verdicts[side.direction] }));
+    const sides = await Promise.all(
+      wanted.map(async (side) => ({
+        ...side,
+        before: verdicts[side.direction],
+        stands: side.chain !== null && sameLines((await freshChain(link, side.chain)) ?? null, side.lines),
+      })),
+    );
+    const chained = sides.filter(({ stands }) => !stands);
     await changeFirewall(link, `admitting ${port.tap} as ${port.address}`, [
       ...[...ownElements(port), selfElement(port)].map((element) => `add element ${element}`),
       ...(policy.portSecurity
         ? open.map((element) => `delete element ${element}`)
         : unguarded.map((element) => `add element ${element}`)),
       // A group that this host was not told of yet has no rules, and admits nothing.
-      ...(policy.portSecurity ? policy.groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`) : []),
-      ...sides.flatMap(({ chain, lines }) => (chain === null ? [] : setChain(chain, lines))),
+      ...(policy.portSecurity && chained.length > 0
+        ? policy.groups.flatMap(groupChains).map((chain) => `add chain inet sg ${chain}`)
+        : []),
+      ...chained.flatMap(({ chain, lines }) => (chain === null ? [] : setChain(chain, lines))),
       ...sides.flatMap(({ direction, verdict, before }) =>
         addresses
           .filter((address) => before.get(address) !== verdict)
@@ -200,7 +212,8 @@ export async function readPort(link: NamespaceLink, port: PortIdentity, policy: 
   ]);
   const leads = wanted.map(({ direction }) => chainOf(verdicts[direction].get(port.address)));
   const named = [...new Set(leads.filter((chain) => chain !== undefined))];
-  const chains = new Map((await readChains(link, named)).map((lines, index) => [named[index], lines ?? []]));
+  const read = hasManyPorts(link) ? readSharedChains : readChains;
+  const chains = new Map((await read(link, named)).map((lines, index) => [named[index], lines ?? []]));
   const sides = wanted.map(({ direction, verdict, lines: wantedLines }, index) => {
     const lines = chains.get(leads[index]) ?? [];
     const applies = addresses.every((address) => verdicts[direction].get(address) === verdict);
