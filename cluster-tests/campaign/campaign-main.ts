@@ -55,6 +55,12 @@ const real: readonly Leg[] = [
     argv: ['cluster-tests/cluster/crash-controller.test.ts'],
     environment: { PHOTON_CRASH_STRIDE: '1', PHOTON_CRASH_MOMENTS: '10' },
   },
+  { name: 'crash-host', argv: ['cluster-tests/cluster/crash-host.test.ts'] },
+  {
+    name: 'rollout',
+    argv: ['cluster-tests/nix/rollout.test.ts'],
+    environment: { PHOTON_ROLLOUTS: 'all' },
+  },
   {
     name: 'isolation',
     argv: ['cluster-tests/cluster/isolation.test.ts'],

@@ -34,7 +34,7 @@ const controller: PlannedNode = { name: 'c1', role: 'controller' };
 /** More commits than any creation has, so that an endless loop of commits fails with a message. */
 const mostCommits = 90;
 /** Every ninth commit is taken, beginning with one that is drawn; all of them, stride 1, by `npm run campaign`. */
-const stride = Number(process.env['PHOTON_CRASH_STRIDE'] ?? 9);
+const stride = Number(process.env['PHOTON_CRASH_STRIDE'] ?? 13);
 const randomKills = Number(process.env['PHOTON_CRASH_MOMENTS'] ?? 3);
 const seed = Number(process.env['PHOTON_CRASH_SEED'] ?? randomInt(2 ** 31));
 const crashingMain = join(import.meta.dirname, 'crashing-controller-main.ts');

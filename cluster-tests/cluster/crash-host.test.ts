@@ -1,6 +1,7 @@
 // needs: kernel
 // time limit: 600 s
 // test limit: 300 s
+// runs: campaign
 /**
  * A worker host dies, or only its agent does: nothing is started elsewhere before an operator has fenced the host; then
  * VMs that need nothing of that host run on another one. A host that comes back with its old QEMU processes stops them

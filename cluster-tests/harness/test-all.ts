@@ -1,6 +1,7 @@
 /**
  * `npm test`: types, lint, dead code, tidy, then unit tests and tests on the real kernel side by side, then those that
- * measure; `npm test -- <text>...` runs the steps whose name or path contains one of the texts.
+ * measure; `npm test -- <text>...` runs the steps whose name or path contains one of the texts, those of the campaign
+ * among them.
  * Not a test framework: files are plain uvu files that also run by hand (`node x.test.ts`).
  * Upholds: every file has its own process and a time limit, a file that ran no test fails, a skipped check is seen with
  * its reason, and the last line is `N passed, N failed, N skipped`.
@@ -45,6 +46,7 @@ async function testAll(patterns: readonly string[]): Promise<number> {
   const wanted = (step: Step): boolean =>
     patterns.length === 0 || patterns.some((text) => step.name.includes(text) || step.stage === text);
   const startedMs = performance.now();
+  const files = findTestFiles(top).filter(({ isOfCampaign }) => !isOfCampaign || patterns.length > 0);
   const steps = [
     // With what the last run found out, a change takes a quarter of the time.
     programStep(place, 'types', 'tsc', ['-p', '.', '--incremental', '--tsBuildInfoFile', '.cache/types.tsbuildinfo']),
@@ -55,7 +57,7 @@ async function testAll(patterns: readonly string[]): Promise<number> {
       '{actors,cluster-tests,machines,runtime}/**/*.{ts,tsx}',
     ]),
     programStep(place, 'dead code', 'knip', ['--no-progress', '--no-config-hints']),
-    ...findTestFiles(top).flatMap((file) => fileSteps(place, file)),
+    ...files.flatMap((file) => fileSteps(place, file)),
   ].filter(wanted);
   if (steps.length === 0) {
     console.log(`No step or test file contains ${patterns.join(' or ')}; npm test without words runs all.`);

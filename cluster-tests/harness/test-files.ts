@@ -5,6 +5,7 @@
  *   // needs: kernel        root, namespaces, QEMU: skipped as a whole, with the reason, where they cannot be had
  *   // servers: redis valkey    the servers it runs on, once each (redis)
  *   // runs: alone          nothing runs beside it: it judges how long something takes, or how much is done in a second
+ *   // runs: campaign       not part of a whole run: campaign-main.ts has a leg of it
  * Not a runner: test-all.ts runs what is found here.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -24,6 +25,8 @@ export interface TestFile {
   readonly needsKernel: boolean;
   readonly servers: readonly StoreServer[];
   readonly runsAlone: boolean;
+  /** It takes long, and others prove most of what it does: `npm test` leaves it out unless it is named. */
+  readonly isOfCampaign: boolean;
   /** The limit for the file that it declares itself; undefined where it takes that of its stage. */
   readonly declaredLimitMs: number | undefined;
 }
@@ -60,6 +63,7 @@ export function readTestFile(top: string, path: string): TestFile {
     testLimitMs: seconds('test') ?? (stage === 'kernel' ? 120_000 : 60_000),
     needsKernel: stage === 'kernel' || /^\/\/ needs: kernel/m.test(head),
     runsAlone: /^\/\/ runs: alone$/m.test(head),
+    isOfCampaign: /^\/\/ runs: campaign$/m.test(head),
     declaredLimitMs: seconds('time'),
     servers: (/^\/\/ servers: ([a-z ]+)/m.exec(head)?.[1]?.trim().split(' ') ?? ['redis']) as StoreServer[],
   };

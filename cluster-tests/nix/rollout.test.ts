@@ -6,7 +6,7 @@
  * store of its own, and systems that were built and signed with the real Nix. Nothing is activated before every host
  * has verified its system; the canary goes first, alone, and the first host that fails stops it; a host that cannot be
  * reached over a new connection goes back, also when its links live on; programs that are killed change nothing of the
- * end. Activation is that of the small systems (nix-systems.ts).
+ * end. Activation is that of the small systems (nix-systems.ts). The campaign has all cases (PHOTON_ROLLOUTS=all).
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -230,7 +230,13 @@ test('one host that cannot verify its system: nothing is activated anywhere', as
   }
 });
 
-test('a canary whose switch fails goes back, and the others are left as they are', async () => {
+/** Cases whose causes differ from those of the others, and what becomes of the rollout does not. */
+const ofCampaign = (name: string, body: () => Promise<void>): void => {
+  if (process.env['PHOTON_ROLLOUTS'] === 'all') test(name, body);
+  else test.skip(`left to npm run campaign: ${name}`);
+};
+
+ofCampaign('a canary whose switch fails goes back, and the others are left as they are', async () => {
   const { code, text, name } = await rollOut({ w1: built.broken, w2: built.two, w3: built.two });
   assert.is(code, 1, text);
   assert.match(text, /w1 has gone back: switching: \S+ ended with 4.*0 of 3 hosts.*w2, w3 were left as before/);
@@ -247,7 +253,7 @@ test('a host that cannot be reached over a new connection goes back, although it
   assert.equal(active(), named('one', 'one', 'one'));
 });
 
-test('a host that is ill after its switch stops the rollout: those before it keep their systems', async () => {
+ofCampaign('a host that is ill after its switch stops the rollout: those before it keep their systems', async () => {
   const ill = join(cluster.topology.node('w2').folder, 'ill');
   writeFileSync(ill, '');
   const { code, text } = await rollOut(everywhere(built.two));
