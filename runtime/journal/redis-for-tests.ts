@@ -6,7 +6,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -83,6 +83,10 @@ export async function freeListenPort(): Promise<number> {
   return listenPort;
 }
 
+/** The last lines of a log; empty when there is none. */
+const endOf = (path: string): string =>
+  existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').slice(-5).join('\n') : '';
+
 /** Builds the command line of a server from its listen port and its folder. */
 export type ServerArguments = (listenPort: number, folder: string) => readonly string[];
 
@@ -141,7 +145,9 @@ export class TestRedis {
 
   /** Starts it, or starts it again after `kill`. @param extra options of this start only; the last one counts */
   async launch(extra: readonly string[] = []): Promise<void> {
-    const child = spawn(serverProgram, [...this.#arguments(this.listenPort, this.folder), ...extra], {
+    const logFile = join(this.folder, 'server.log');
+    const own = this.#arguments(this.listenPort, this.folder);
+    const child = spawn(serverProgram, [...own, '--logfile', logFile, ...extra], {
       stdio: 'ignore',
       env: { ...process.env, ...(serverLibraries === '' ? {} : { LD_LIBRARY_PATH: serverLibraries }) },
     });
@@ -149,7 +155,8 @@ export class TestRedis {
     await until(
       'redis-server accepts commands',
       () => {
-        if (child.exitCode !== null) throw new Error(`redis-server ended at once with ${child.exitCode}`);
+        if (child.exitCode !== null)
+          throw new Error(`redis-server ended at once with ${child.exitCode}; its log ends:\n${endOf(logFile)}`);
         return this.#answers();
       },
       startTimeoutMs,
