@@ -37,7 +37,7 @@ const rowNames = [...Object.keys(clusterRows), rebootRow, ...hostRows];
 const unhurried = { commandsPerS: 100_000, commandBurst: 100_000, readsPerS: 100_000, readBurst: 100_000 };
 
 const hostProgram = join(import.meta.dirname, 'network-host-main.ts');
-/** Enough for thousands of ports; 10,000 were not wired within it while others used the machine. */
+/** Of the rows on one host: 10,000 ports are wired in ten minutes on a busy machine. */
 const hostLimitMs = 1_800_000;
 
 interface Orders {

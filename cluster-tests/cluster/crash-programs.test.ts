@@ -34,6 +34,7 @@ import {
 } from './crash-ports.ts';
 import { loseEverything } from './host-reboot.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
+import { uploadThrough } from './crash-upload.ts';
 import { findProgram, isRunning } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
 import { isAlive, processesWithArgument, signal, until } from './process-identity.ts';
@@ -265,6 +266,13 @@ test('with controller and worker down guests renew their leases and reach each o
     for (const { guest } of [one, other]) await guest.close();
     for (const name of ['renews', 'other']) await acme.ask('port.delete', name);
   }
+});
+
+test('kill -9 worker and controller amid an upload: the same command ends it, with the bytes of the file', async () => {
+  await uploadThrough(cluster, acme, async (node, role) => {
+    await killProgram(node, role);
+    await startNode(cluster.topology, { name: node, role });
+  });
 });
 
 test('kill -9 QEMU: the restart policy starts it again; address, disk and visits are kept', async () => {
