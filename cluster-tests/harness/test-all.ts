@@ -54,6 +54,8 @@ async function testAll(patterns: readonly string[]): Promise<number> {
     programStep(place, 'format', 'prettier', [
       '--check',
       '--log-level=warn',
+      '--cache',
+      '--cache-location=.cache/prettier',
       '{actors,cluster-tests,machines,runtime}/**/*.{ts,tsx}',
     ]),
     programStep(place, 'dead code', 'knip', ['--no-progress', '--no-config-hints']),

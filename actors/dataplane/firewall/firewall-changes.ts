@@ -165,7 +165,7 @@ export async function readSharedChains(
     known.set(name, { at, lines });
     lines.catch(() => known.delete(name));
   }
-  return Promise.all(names.map((name) => known.get(name)?.lines ?? null));
+  return Promise.all(names.map((name) => known.get(name)?.lines ?? Promise.resolve(null)));
 }
 
 /** The elements of a set or map; null when there is none. */
