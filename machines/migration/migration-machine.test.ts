@@ -191,6 +191,14 @@ const forward: readonly Row[] = [
     [told, 'place.transfer > cluster', 'incarnation.stop > incarnation'],
     { from: target, awaited: [target], sent },
   ),
+  // The new host was fenced: the VM decides what follows.
+  row(
+    'switching.asking',
+    { type: 'port.standby-failed', port, error },
+    'stopping.asking',
+    [told, 'place.transfer > cluster', 'incarnation.stop > incarnation'],
+    { awaited: [port], sent },
+  ),
   row('switching.asking', 'switchDeadline', 'switching.asking', ['port.take-over > port'], { awaited: [port] }),
   row('stopping.asking', { type: 'incarnation.ended', host: 'w1', reason: 'stopped', error: null }, 'lingering', [], {
     from: source,

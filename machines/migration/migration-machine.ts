@@ -273,7 +273,8 @@ export const migrationMachine = setup({
         ...busy,
         'port.taken-over': { actions: 'noteAnswered' },
         'incarnation.resumed': { guard: 'isOfTarget', actions: 'noteResumed' },
-        // The VM decides what follows.
+        // The host is gone: the VM, which is told that its run has ended, decides what follows.
+        'port.standby-failed': { actions: 'noteAnswered' },
         'incarnation.ended': { guard: 'isOfTarget', actions: 'noteAnswered' },
       },
       states: {

@@ -25,6 +25,7 @@ import {
   granted,
   inUse,
   late,
+  leavingFailed,
   moved,
   moving,
   ofNobody,
@@ -368,6 +369,7 @@ export const portMachine = setup({
       entry: [ready('False', 'Failed'), 'rejectAll'],
       on: {
         ...bound,
+        ...leavingFailed,
         'port.bind': [foreign, stale, { guard: 'isHere', target: 'binding', actions: 'takeBind' }, moved],
       },
     },

@@ -60,6 +60,17 @@ const tellTakenOver = ({ context, event }: At): readonly Asked[] => {
   return [send(event.meta.from ?? '', says.portTakenOver({ port: id, runEpoch }))];
 };
 
+/** The VM has decided for a host where nothing stands any more, as one that was fenced meanwhile. */
+const cannotTakeOver = ({ context, event }: At): boolean =>
+  event.type === 'port.take-over' && event.runEpoch > context.runEpoch && !mayTakeOver({ context, event });
+
+const refuseTakeOver = ({ context: { id }, event }: At): readonly Asked[] => {
+  assertEvent(event, 'port.take-over');
+  const message = `${id} stands by on ${event.host.name} no more`;
+  const error = { code: 'standby_dropped', message, retryable: false };
+  return [send(event.meta.from ?? '', says.portStandbyFailed({ port: id, error }))];
+};
+
 /** To the VM, which runs on with a NIC that nothing reaches. */
 const tellTapLost = ({ context: { id, holder, failure } }: At): readonly Asked[] => {
   const message = `${id} has lost its tap while its VM moved, so nothing reaches the guest; send vm.restart`;
@@ -79,7 +90,8 @@ export const secondActions = {
   refuseStandBy: tell(refuseStandBy),
   standBy: act(standBy),
   tellTakenOver: tell(tellTakenOver),
+  refuseTakeOver: tell(refuseTakeOver),
   tellStoodDown: tell(tellStoodDown),
   tellTapLost: tell(tellTapLost),
 };
-export const secondGuards = { ...standbyGuards, isUnfit, mayTakeOver, hasTakenOver, isRetiring };
+export const secondGuards = { ...standbyGuards, isUnfit, mayTakeOver, hasTakenOver, cannotTakeOver, isRetiring };

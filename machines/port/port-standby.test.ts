@@ -251,6 +251,21 @@ const losing: readonly Row[] = [
     asks: ['port.taken-over > migration', 'port.failed > vm'],
   },
   { in: 'tapped', with: { ...ofVm, runEpoch: 4 }, on: takeOver, from: 'migration/t/v', to: 'tapped', asks: [] },
+  // What stood by went with its host: the migration, which cannot go back, does not wait for ever.
+  ...['active', 'degraded', 'failed', 'unbound'].map((state): Row => {
+    const asks = ['port.standby-failed > migration'];
+    return { in: state, with: { ...own, holder: 'vm/t/v' }, on: takeOver, from: 'migration/t/v', to: state, asks };
+  }),
+  // The host that is left has failed.
+  {
+    in: 'failed',
+    with: { ...on('standing', byMigration), holder: 'vm/t/v', failure: lasting },
+    on: takeOver,
+    from: 'migration/t/v',
+    to: 'binding.tap',
+    asks: ['binding.ensure > binding'],
+  },
+  { in: 'binding.tap', with: on('standing', byMigration), on: takeOver, to: 'binding.tap', asks: [] },
 ];
 
 for (const [title, rows] of Object.entries({ preparing, moving, retiring, dropping, losing })) {

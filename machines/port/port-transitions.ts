@@ -100,6 +100,7 @@ export const rebound = [
   moved,
 ] as const;
 
+const takesOver = { guard: 'mayTakeOver', target: '#port.binding.tap', actions: 'activate' } as const;
 /** An active port can be prepared on another host, and moved there. */
 export const moving = {
   'port.standby': [
@@ -115,11 +116,10 @@ export const moving = {
     { actions: 'rejectActivation' },
   ],
   'port.stand-by': [{ guard: 'isUnfit', actions: 'refuseStandBy' }, { actions: 'standBy' }],
-  'port.take-over': [
-    { guard: 'hasTakenOver', actions: 'tellTakenOver' },
-    { guard: 'mayTakeOver', target: '#port.binding.tap', actions: 'activate' },
-  ],
+  'port.take-over': [{ guard: 'hasTakenOver', actions: 'tellTakenOver' }, takesOver],
 } as const;
+/** Its host has failed, and its VM goes on elsewhere. */
+export const leavingFailed = { 'port.take-over': [bound['port.take-over'], takesOver] } as const;
 const heeded = { guard: 'isOfStandby', actions: 'heedStandby' } as const;
 /** In every state: what concerns the binding that stands by, and the states that have none. */
 export const ofStandby = {
@@ -127,6 +127,7 @@ export const ofStandby = {
   'port.activate': [inUse, { actions: 'rejectNotActive' }],
   'port.drop-standby': [inUse, { guard: 'hasStandby', actions: 'dropStandby' }, { actions: 'answerUnchanged' }],
   'port.stand-by': { actions: 'refuseStandBy' },
+  'port.take-over': { guard: 'cannotTakeOver', actions: 'refuseTakeOver' },
   'port.stand-down': [
     // The other is not proven yet; it is asked again.
     { guard: 'isRetiring' },

@@ -140,8 +140,8 @@ export const askPreparations = ({ context }: At): readonly Asked[] => {
   ];
 };
 
-const detach = ({ id }: VmContext, volumes: readonly string[]): readonly Asked[] =>
-  volumes.map((to) => send(to, volumeDetach({ vm: id })));
+const detach = ({ id, host, runEpoch }: VmContext, volumes: readonly string[]): readonly Asked[] =>
+  volumes.map((to) => send(to, volumeDetach({ vm: id, ...(host === null ? {} : { host: host.name, runEpoch }) })));
 const free = ({ id }: VmContext, images: readonly string[]): readonly Asked[] =>
   images.map((to) => send(to, imageFree({ holder: id })));
 

@@ -245,11 +245,14 @@ export const volumeMachine = setup({
           },
           { target: '.attaching', actions: ['hold', 'forgetResizing', 'dropStandby'], reenter: true },
         ],
-        'volume.detach': {
-          guard: 'holderLeaves',
-          target: 'available',
-          actions: ['dropStandby', 'letGo', 'forgetResizing', 'dropExport'],
-        },
+        'volume.detach': [
+          { guard: 'holderLeavesMoved', target: 'available', actions: ['activate', 'letGo', 'forgetResizing'] },
+          {
+            guard: 'holderLeaves',
+            target: 'available',
+            actions: ['dropStandby', 'letGo', 'forgetResizing', 'dropExport'],
+          },
+        ],
       },
       states: {
         imaging: {

@@ -59,7 +59,11 @@ export const volumeRefused = message('volume.refused', 'The volume is not availa
   volume: z.string(),
   error: failureSchema,
 });
-export const volumeDetach = message('volume.detach', 'The VM no longer holds the volume.', { vm: z.string() });
+export const volumeDetach = message(
+  'volume.detach',
+  'The VM no longer holds the volume. Its last run, where it was on a host, tells which bytes are the newest.',
+  { vm: z.string(), host: z.string().optional(), runEpoch: z.int().optional() },
+);
 
 export const volumeStandby = message(
   'volume.standby',

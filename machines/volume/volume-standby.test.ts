@@ -40,6 +40,7 @@ const by = (phase: VolumeStandby['phase'], more: Partial<VolumeStandby> = {}): {
 const standby = (host = w2, runEpoch = 3) => ({ type: 'volume.standby', vm, host, runEpoch });
 const activate = (runEpoch = 3, of = vm) => ({ type: 'volume.activate', vm: of, runEpoch });
 const drop = { type: 'volume.drop-standby', runEpoch: 3 };
+const leave = { type: 'volume.detach', vm };
 const attach = (host: typeof w1, runEpoch: number) => ({ type: 'volume.attach', vm, host, runEpoch });
 const lasting = { code: 'no_space', message: 'full', retryable: false };
 const of = (verb: string, host: string) => ({ type: `replica.${verb}`, host, error: lasting });
@@ -96,7 +97,8 @@ const drops: readonly Row[] = [
   { ...attached, with: by('standing'), on: of('removed', 'w2'), asks: [] },
   { ...attached, with: by('dropping'), on: of('removed', 'w1'), asks: [] },
   // The holder goes, or runs again where it was.
-  { ...attached, with: by('standing'), on: { type: 'volume.detach', vm }, to: 'available', asks: [remove] },
+  { ...attached, with: by('standing'), on: leave, to: 'available', asks: [remove] },
+  { ...attached, with: by('standing'), on: { ...leave, host: 'w1', runEpoch: 2 }, to: 'available', asks: [remove] },
   { ...attached, with: by('standing'), on: attach(w1, 2), to: 'held.attaching', asks: [remove, make] },
   { ...attached, in: 'held.attaching', with: by('dropping'), on: of('ready', 'w1'), asks: ['volume.attached > vm'] },
   { ...attached, in: 'held.attaching', to: 'held.attaching', with: by('dropping'), on: of('ready', 'w2'), asks: [] },
@@ -117,6 +119,24 @@ test('what is dropped', () => assert.equal(disagreements(volumeMachine, stored, 
 const after = (context: object, on: Row['on']) =>
   decided(volumeMachine, { ...stored, ...context }, { ...attached, on });
 const contextOf = ({ context }: { context: unknown }) => context as VolumeContext;
+
+test('a holder that leaves after it has moved leaves its newest bytes, whatever the migration has cleared up', () => {
+  const kept = (prepared: object, on: Row['on']): unknown[] => {
+    const { host, holder, standby: left } = contextOf(after(prepared, on));
+    return [host?.name, holder, left?.host.name, left?.phase];
+  };
+  assert.equal(kept(by('standing'), { ...leave, host: 'w2', runEpoch: 3 }), ['w2', null, 'w1', 'dropping']);
+  assert.equal(kept(by('standing'), { ...leave, host: 'w1', runEpoch: 2 }), ['w1', null, 'w2', 'dropping']);
+  assert.equal(kept(by('standing'), leave), ['w1', null, 'w2', 'dropping'], 'of an older release');
+  assert.equal(kept(by('making'), { ...leave, host: 'w2', runEpoch: 3 }), ['w1', null, 'w2', 'dropping']);
+});
+
+test('what a holder may have moved to is kept when its host is gone', () => {
+  const gone = { ...of('failed', 'w2'), error: { ...lasting, code: 'host_gone' } };
+  const decision = after(by('standing'), gone);
+  assert.is(contextOf(decision).standby?.phase, 'standing');
+  assert.is(decision.asked.length, 1);
+});
 
 test('the disk of the second host is empty, and of the run that is to come', () => {
   const { asked } = after({}, standby());

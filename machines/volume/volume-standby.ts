@@ -7,7 +7,7 @@
  */
 import { assertEvent } from 'xstate';
 import { replicaDrop, replicaEnsure } from '../replica/replica-protocol.ts';
-import type { Failure } from '../values/failures.ts';
+import { hostGone, type Failure } from '../values/failures.ts';
 import { serialOf } from '../values/serials.ts';
 import { act, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import type { DiskSource, HostFacts } from '../values/wiring.ts';
@@ -124,7 +124,7 @@ export function heedStandby(seen: At): Done {
       return heedServing(seen, standby);
     case 'export.failed': {
       // The change is decided; it is asked for until the former run is cut, unless the host is no more.
-      if (standby.phase === 'cutting' && event.error.code !== 'host_gone')
+      if (standby.phase === 'cutting' && event.error.code !== hostGone)
         return changed(standby, [serveTo(context, [ownClient(context)])]);
       const told = standby.phase === 'dropping' ? dropped(context, standby) : [];
       return changed(null, [
@@ -138,6 +138,9 @@ export function heedStandby(seen: At): Done {
     }
     case 'replica.failed': {
       if (standby.phase === 'dropping') return nothing;
+      // Its holder may have changed to it already: then the newest bytes are there, and come back with the host.
+      if (standby.phase === 'standing' && event.error.code === hostGone)
+        return { changes: {}, asks: refusedTo(context, standby.asker, event.error) };
       const next: VolumeStandby = { ...standby, phase: 'dropping', asker: null };
       return changed(next, [...refusedTo(context, standby.asker, event.error), removal(context, standby)]);
     }
@@ -169,14 +172,17 @@ export const mayActivate = ({ context: { standby, holder }, event }: At): boolea
   standby.runEpoch === event.runEpoch &&
   holder === event.vm;
 
-/** Its holder runs there already: it has changed to that run, and asks before the migration does. */
-export const isCommitted = ({ context: { standby, holder, spec }, event }: At): boolean =>
-  event.type === 'volume.attach' &&
-  !isShared({ spec }) &&
-  standby?.phase === 'standing' &&
-  standby.host.name === event.host.name &&
-  standby.runEpoch <= event.runEpoch &&
-  holder === event.vm;
+/** The holder has changed to the run that a local volume was prepared for: its newest bytes are there. */
+const isOfRun = ({ standby, spec }: VolumeContext, host: string | undefined, runEpoch = 0): boolean =>
+  !isShared({ spec }) && standby?.phase === 'standing' && standby.host.name === host && standby.runEpoch <= runEpoch;
+
+/** Its holder runs there already, and asks before the migration does. */
+export const isCommitted = ({ context, event }: At): boolean =>
+  event.type === 'volume.attach' && context.holder === event.vm && isOfRun(context, event.host.name, event.runEpoch);
+
+/** Its holder has run there, and leaves before the migration has cleared up. */
+export const holderLeavesMoved = ({ context, event }: At): boolean =>
+  event.type === 'volume.detach' && context.holder === event.vm && isOfRun(context, event.host, event.runEpoch);
 
 /** A repeated request. */
 export const isActive = ({ context: { holder, runEpoch, standby }, event }: At): boolean =>
@@ -218,9 +224,10 @@ export function activate(seen: At): Done {
     changes: { host: standby.host, client: standby.host, runEpoch, standby: former },
     asks: [
       removal(context, former),
-      ...(seen.event.type === 'volume.attach'
-        ? []
-        : toAsker(senderOf(seen), volumeActivated({ volume: id, runEpoch }))),
+      // A migration is told.
+      ...(seen.event.type === 'volume.activate'
+        ? toAsker(senderOf(seen), volumeActivated({ volume: id, runEpoch }))
+        : []),
     ],
   };
 }
@@ -267,7 +274,16 @@ export const standbyActions = {
   refuseStandby: tell(refuseStandby),
   refuseActivation: tell(refuseActivation),
 };
-export const standbyGuards = { isStanding, mayStandBy, isOfStandby, mayActivate, isCommitted, isActive, isCutting };
+export const standbyGuards = {
+  isStanding,
+  mayStandBy,
+  isOfStandby,
+  mayActivate,
+  isCommitted,
+  holderLeavesMoved,
+  isActive,
+  isCutting,
+};
 
 /** For the status. */
 export const shownStandby = (standby: VolumeStandby | null) =>
