@@ -1,15 +1,19 @@
 /**
  * What an observer outside the control plane sees happen on hosts, one fact per change in the order of time, and the
- * checkers that judge nothing but these facts: K1, K3, K4, K10 and K22 of docs/promises.md. What the control plane
- * believes is never asked. Pure. The simulated kernel writes the facts; cloud-scenario.ts calls the checkers at the end
- * of a run.
+ * checkers that judge these facts: K1, K3, K4, K10 and K22 of docs/promises.md. The control plane is asked for nothing
+ * but which port moves, and what was given up on a silent host. Pure. The simulated kernel writes the facts;
+ * cloud-scenario.ts calls the checkers at the end of a run.
  */
+import { Fences, nothingGivenUp, type GivenUp } from './given-up-runs.ts';
+
 export type KernelFact = { readonly atMs: number; readonly host: string } & (
   | {
       readonly fact: 'incarnation.runs';
       readonly vm: string;
       readonly incarnationUid: string;
       readonly pid: number;
+      /** Only the simulated kernel tells it. */
+      readonly runEpoch?: number;
       /** Actor ids of the volumes that it writes; only the simulated kernel tells them. */
       readonly volumes?: readonly string[];
     }
@@ -31,8 +35,18 @@ export type KernelFact = { readonly atMs: number; readonly host: string } & (
       readonly runEpoch?: number;
     }
   | { readonly fact: 'tap.gone'; readonly tap: string }
-  | { readonly fact: 'segment.up'; readonly vpc: string; readonly vni: number }
+  | {
+      readonly fact: 'segment.up';
+      readonly vpc: string;
+      readonly vni: number;
+      /** Of the host among those of the cluster; only the simulated kernel tells it. */
+      readonly index?: number;
+    }
   | { readonly fact: 'segment.gone'; readonly vpc: string }
+  /** What the host drops in the VPC from now on: `<index of a host> <address>` each. */
+  | { readonly fact: 'segment.fenced'; readonly vpc: string; readonly dropped: readonly string[] }
+  /** From now on only these runs can use the volume over the network. */
+  | { readonly fact: 'volume.served'; readonly volume: string; readonly runs: readonly number[] }
   | {
       /** A section was read back from the kernel as it is in this generation. */
       readonly fact: 'section.proven';
@@ -57,25 +71,32 @@ export interface Violation {
   readonly what: string;
 }
 
-/** K1: at every instant at most one incarnation of a VM runs, on all hosts together. */
-export function checkRunningIncarnations(facts: readonly KernelFact[]): Violation[] {
-  const running = new Map<string, Map<string, string>>();
+type Run = Extract<KernelFact, { fact: 'incarnation.runs' }>;
+
+/**
+ * K1: at every instant at most one incarnation of a VM runs, on all hosts together, besides those that the VM has given
+ * up on silent hosts.
+ */
+export function checkRunningIncarnations(facts: readonly KernelFact[], givenUp: GivenUp = nothingGivenUp): Violation[] {
+  const running = new Map<string, Map<string, Run>>();
   const violations: Violation[] = [];
   for (const fact of facts) {
     if (fact.fact !== 'incarnation.runs' && fact.fact !== 'incarnation.rests') continue;
-    const ofVm = running.get(fact.vm) ?? new Map<string, string>();
+    const ofVm = running.get(fact.vm) ?? new Map<string, Run>();
     running.set(fact.vm, ofVm);
     const process = `${fact.host}:${fact.pid}`;
     if (fact.fact === 'incarnation.rests') {
       ofVm.delete(process);
       continue;
     }
-    for (const [other, incarnationUid] of ofVm) {
+    const isLeft = (run: Run): boolean => givenUp.hasRun(fact.vm, run, fact.atMs);
+    for (const [other, run] of ofVm) {
+      if (isLeft(run) || isLeft(fact)) continue;
       const here = `${process} (${fact.incarnationUid})`;
-      const what = `${fact.vm} runs as ${here} while ${other} (${incarnationUid}) still runs`;
+      const what = `${fact.vm} runs as ${here} while ${other} (${run.incarnationUid}) still runs`;
       violations.push({ checker: 'K1', atMs: fact.atMs, what });
     }
-    ofVm.set(process, fact.incarnationUid);
+    ofVm.set(process, fact);
   }
   return violations;
 }
@@ -102,28 +123,57 @@ export type Moves = (port: string, move: { readonly from: string; readonly to: s
 
 /**
  * K3 and K4: at every instant, over all hosts, an address (also one of a pair) and a MAC of a network are wired to one
- * tap only, and a port has one wired tap only, except while it moves.
+ * tap only, and a port has one wired tap only, except while it moves, and for what it has given up on a silent host: of
+ * that nothing reaches a guest on another one.
  */
-export function checkWiredAddresses(facts: readonly KernelFact[], moves: Moves = () => false): Violation[] {
+export function checkWiredAddresses(
+  facts: readonly KernelFact[],
+  moves: Moves = () => false,
+  givenUp: GivenUp = nothingGivenUp,
+): Violation[] {
   const wired = new Map<string, Placed>();
+  const fences = new Fences();
   const violations: Violation[] = [];
-  for (const fact of facts) {
-    if (fact.fact === 'tap.gone') wired.delete(`${fact.host}:${fact.tap}`);
-    if (fact.fact !== 'tap.wired') continue;
-    const place = `${fact.host}:${fact.tap}`;
+  const compare = (place: string, here: Placed): void => {
     for (const [other, tap] of wired) {
-      if (other === place || tap.vpc !== fact.vpc || isMove(tap, fact, moves)) continue;
+      if (other === place || tap.vpc !== here.vpc || isMove(tap, here, moves)) continue;
+      if (isFencedOff([tap, here], [...wired.values(), here], fences, givenUp, here.atMs)) continue;
       for (const [checker, properties] of exclusiveProperties) {
         const theirs = properties(tap);
-        for (const property of properties(fact).filter((one) => theirs.includes(one))) {
-          const what = `${property} is wired to ${place} (${fact.port}) and to ${other} (${tap.port})`;
-          violations.push({ checker, atMs: fact.atMs, what });
+        for (const property of properties(here).filter((one) => theirs.includes(one))) {
+          const what = `${property} is wired to ${place} (${here.port}) and to ${other} (${tap.port})`;
+          violations.push({ checker, atMs: here.atMs, what });
         }
       }
     }
+  };
+  for (const fact of facts) {
+    fences.take(fact);
+    if (fact.fact === 'tap.gone') wired.delete(`${fact.host}:${fact.tap}`);
+    if (fact.fact === 'segment.fenced')
+      for (const [place, tap] of wired) if (tap.vpc === fact.vpc) compare(place, { ...tap, atMs: fact.atMs });
+    if (fact.fact !== 'tap.wired') continue;
+    const place = `${fact.host}:${fact.tap}`;
+    compare(place, fact);
     wired.set(place, fact);
   }
   return violations;
+}
+
+/** Of two taps of a port one was given up, and every host with a guest in the VPC drops what comes from there. */
+function isFencedOff(
+  [one, other]: readonly [Placed, Placed],
+  all: readonly Placed[],
+  fences: Fences,
+  givenUp: GivenUp,
+  atMs: number,
+): boolean {
+  if (one.port !== other.port) return false;
+  const left = (one.runEpoch ?? 0) < (other.runEpoch ?? 0) ? one : other;
+  const absent = givenUp.absentFor(left.port, left, atMs);
+  if (absent === undefined) return false;
+  const hosts = all.filter(({ vpc, host }) => vpc === left.vpc && host !== left.host && !absent.includes(host));
+  return hosts.every(({ host }) => fences.drops(host, left.vpc, left.host, addressesOf(left)));
 }
 
 type Placed = WiredTap & { readonly host: string };

@@ -186,4 +186,28 @@ test('K21: a volume of two running VMs is a violation', () => {
   );
 });
 
+test('K21: a run that was cut from a volume does not use it, whether it goes on or not', () => {
+  const volume = 'volume/a/disk';
+  const runs = (atMs: number, host: string, runEpoch: number): KernelFact => ({
+    atMs,
+    host,
+    fact: 'incarnation.runs',
+    vm: 'vm/a/v',
+    incarnationUid: `L${runEpoch}`,
+    pid: 1,
+    runEpoch,
+    volumes: [volume],
+  });
+  const served = (...which: number[]): KernelFact => ({
+    atMs: 2,
+    host: 'w3',
+    fact: 'volume.served',
+    volume,
+    runs: which,
+  });
+  assert.is(whats(checkVolumeUsers([served(1), runs(1, 'w1', 1), served(2), runs(3, 'w2', 2)])), '');
+  assert.is(whats(checkVolumeUsers([served(2), runs(3, 'w2', 2), runs(4, 'w1', 1)])), '', 'it is resumed late');
+  assert.match(whats(checkVolumeUsers([runs(1, 'w1', 1), served(1, 2), runs(3, 'w2', 2)])), /is written by vm\/a\/v/);
+});
+
 test.run();

@@ -261,25 +261,43 @@ export function checkPortProofs(facts: readonly StoreFact[], seen: readonly Kern
   return violations;
 }
 
-/** K21: at every instant a volume is in use by one running VM at most, on all hosts together. */
+interface User {
+  readonly vm: string;
+  readonly runEpoch: number | undefined;
+}
+
+/**
+ * K21: at every instant a volume is in use by one running VM at most, on all hosts together. A run that was cut from a
+ * volume does not use it, whether it goes on or not.
+ */
 export function checkVolumeUsers(seen: readonly KernelFact[]): Violation[] {
-  const users = new Map<string, Map<string, string>>();
+  const users = new Map<string, Map<string, User>>();
+  /** Volume -> the runs that can use it, where it is used over the network. */
+  const served = new Map<string, readonly number[]>();
   const violations: Violation[] = [];
+  const isCut = (volume: string, runEpoch: number | undefined): boolean =>
+    runEpoch !== undefined && served.get(volume)?.includes(runEpoch) === false;
   for (const fact of seen) {
+    if (fact.fact === 'volume.served') {
+      served.set(fact.volume, fact.runs);
+      for (const [process, { runEpoch }] of users.get(fact.volume) ?? [])
+        if (isCut(fact.volume, runEpoch)) users.get(fact.volume)?.delete(process);
+    }
     if (fact.fact !== 'incarnation.runs' && fact.fact !== 'incarnation.rests') continue;
     const process = `${fact.host}:${fact.pid}`;
     if (fact.fact === 'incarnation.rests') {
       for (const of of users.values()) of.delete(process);
       continue;
     }
-    for (const volume of fact.volumes ?? []) {
-      const of = users.get(volume) ?? new Map<string, string>();
+    const { vm, runEpoch } = fact;
+    for (const volume of (fact.volumes ?? []).filter((one) => !isCut(one, runEpoch))) {
+      const of = users.get(volume) ?? new Map<string, User>();
       users.set(volume, of);
-      for (const [other, vm] of of) {
-        const what = `${volume} is written by ${fact.vm} as ${process} while ${vm} (${other}) still runs`;
+      for (const [other, user] of of) {
+        const what = `${volume} is written by ${vm} as ${process} while ${user.vm} (${other}) still runs`;
         violations.push({ checker: 'K21', atMs: fact.atMs, what });
       }
-      of.set(process, fact.vm);
+      of.set(process, { vm, runEpoch });
     }
   }
   return violations;

@@ -122,6 +122,13 @@ export const cloudMutants: readonly Mutant[] = [
     "if ('error' in got) continue;",
   ),
   one(
+    'a VM starts elsewhere before its silent host is fenced off',
+    'K3',
+    'machines/port/port-loss.ts',
+    '=> unfenced(context).length === 0;',
+    '=> unfenced(context).length >= 0;',
+  ),
+  one(
     'a silent gateway host is waited for as long as a silent worker',
     'K23',
     'machines/external-network/gateway-election.ts',

@@ -13,6 +13,7 @@ import {
   checkVolumeUsers,
   movesIn,
 } from '../../checkers/network-promises.ts';
+import { givenUpIn } from '../../checkers/given-up-runs.ts';
 import { checkHostsUnderWay, checkStops } from '../../checkers/rollouts.ts';
 import { checkRunEpochs } from '../../checkers/moved-vms.ts';
 import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
@@ -30,6 +31,7 @@ import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
+import { CloudLosses } from './cloud-losses.ts';
 import { CloudRollouts } from './cloud-rollouts.ts';
 import { CloudStorage } from './cloud-storage.ts';
 import { CloudWorkload } from './cloud-workload.ts';
@@ -56,6 +58,7 @@ class CloudScenario implements Scenario {
   private readonly workload: CloudWorkload;
   private readonly storage: CloudStorage;
   private readonly rollouts: CloudRollouts;
+  private readonly losses: CloudLosses;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
   private readonly rows: RowWatch;
@@ -68,6 +71,7 @@ class CloudScenario implements Scenario {
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
     this.storage = new CloudStorage(simulation, this.workload);
     this.rollouts = new CloudRollouts(simulation, this.workload, [...this.hosts.kernels.keys()]);
+    this.losses = new CloudLosses(simulation, this.workload, [...this.hosts.kernels.values()]);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
     this.flows = new FlowWatch(simulation, this.hosts.underlay);
@@ -81,6 +85,7 @@ class CloudScenario implements Scenario {
     this.workload.start(this.simulation.chance.split('pace').pick([2_000, 5_000, 10_000]));
     this.storage.start();
     this.rollouts.start();
+    this.losses.start();
     this.faults.begin();
     this.flows.begin();
     this.rows.begin();
@@ -90,6 +95,7 @@ class CloudScenario implements Scenario {
     this.workload.stop();
     this.storage.stop();
     this.rollouts.stop();
+    this.losses.stop();
     this.faults.heal();
   }
 
@@ -114,9 +120,13 @@ class CloudScenario implements Scenario {
     const { writes } = simulation;
     const stored = factsOf(writes.past);
     for (const fact of stored) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
+    const givenUp = givenUpIn(stored);
+    const twice = checkRunningIncarnations(hosts.facts, givenUp);
+    if (checkRunningIncarnations(hosts.facts).length > twice.length)
+      simulation.reach('a VM ran elsewhere while the run that it had given up went on');
     const ofCloud = [
-      ...checkRunningIncarnations(hosts.facts),
-      ...checkWiredAddresses(hosts.facts, movesIn(stored)),
+      ...twice,
+      ...checkWiredAddresses(hosts.facts, movesIn(stored), givenUp),
       ...checkTenantSegments(hosts.facts),
       ...checkAddressHolders(stored, !simulation.faults.has('wall clock step')),
       ...checkTenantReferences(stored, new Set(registry.kinds.keys())),
@@ -147,6 +157,8 @@ class CloudScenario implements Scenario {
     if (type === 'place.refused') simulation.reach('no host had room');
     if (type === 'migration.committed') simulation.reach('a VM was moved');
     if (type === 'migration.ended') simulation.reach(`a move of a VM has ended as ${resultOf(event)}`);
+    if (type === 'loss.granted') simulation.reach('a run might be given up');
+    if (type === 'loss.refused') simulation.reach('a run had to be kept');
     if (type === 'host.silent') simulation.reach('a host fell silent');
     if (type === 'external.changed') simulation.reach('a router was told of another gateway host');
     if (type.startsWith('xstate.after.handover')) simulation.reach('a gateway host was waited for');

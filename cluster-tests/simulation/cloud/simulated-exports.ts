@@ -4,7 +4,8 @@
  */
 import type { ExportDataplane } from '@photoncloud/actors/dataplane/contract/export-contract';
 import { replicaMissing, runIsCut } from '@photoncloud/actors/dataplane/export/export-errors';
-import type { ExportSpec, ServedExport } from '@photoncloud/machines/values/wiring';
+import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
+import type { ExportSpec, OwnerToken, ServedExport } from '@photoncloud/machines/values/wiring';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
@@ -22,9 +23,11 @@ export function simulatedExports(site: SimulatedSite): ExportDataplane {
           : { reason: 'export_ended' as const, detail: 'A process has ended.' },
       ),
     removeExports: ({ owner, volumeUid }, call) =>
-      site.change('removeExports', 'export', `volume ${volumeUid}`, owner, call, () => ({
-        removed: cutOthers(kernel, volumeUid, []),
-      })),
+      site.change('removeExports', 'export', `volume ${volumeUid}`, owner, call, () => {
+        const removed = cutOthers(kernel, volumeUid, []);
+        tellServed(kernel, owner, []);
+        return { removed };
+      }),
   };
 }
 
@@ -38,6 +41,11 @@ function serve(kernel: SimulatedKernel, { volumeUid, clients, owner }: ExportSpe
     volumeUid,
     clients.map(({ runEpoch }) => exportId(volumeUid, runEpoch)),
   );
+  tellServed(
+    kernel,
+    owner,
+    clients.map(({ runEpoch }) => runEpoch),
+  );
   if (clients.length > 0 && !kernel.replicas.has(volumeUid)) throw replicaMissing(volumeUid);
   return clients.map(({ runEpoch, host }) => {
     const id = exportId(volumeUid, runEpoch);
@@ -46,6 +54,12 @@ function serve(kernel: SimulatedKernel, { volumeUid, clients, owner }: ExportSpe
     const address = host === kernel.host ? null : { host: kernel.host, port: pid };
     return { runEpoch, source: { kind: 'nbd', export: `${id}.${kernel.boot}`, address }, pid };
   });
+}
+
+/** The exports of a volume have its name. */
+function tellServed(kernel: SimulatedKernel, { actor }: OwnerToken, runs: readonly number[]): void {
+  const { tenant, name } = partsOfId(actor);
+  kernel.record({ fact: 'volume.served', volume: idOf('volume', tenant, name), runs });
 }
 
 function cutOthers(kernel: SimulatedKernel, volumeUid: string, kept: readonly string[]): boolean {

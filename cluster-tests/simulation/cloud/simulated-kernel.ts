@@ -281,6 +281,7 @@ export class SimulatedKernel {
       vm: incarnation.spec.vm,
       incarnationUid: incarnation.owner.uid,
       pid: incarnation.pid,
+      runEpoch: incarnation.owner.runEpoch,
       volumes: incarnation.spec.disks.map(({ volume }) => volume),
     });
     this.changed();

@@ -83,7 +83,7 @@ const overlay: SimulatedSection = {
     segment.vxlanIfindex ??= kernel.next();
     segment.peers = new Set(peers.map(({ index }) => index));
     kernel.segments.set(vpc, segment);
-    if (rises) kernel.record({ fact: 'segment.up', vpc, vni });
+    if (rises) kernel.record({ fact: 'segment.up', vpc, vni, index: self.index });
     kernel.changed();
   },
 
@@ -282,6 +282,28 @@ export const ownedSection = (name: string, check: (elements: Elements) => void):
   };
 };
 
+/** The same section, whose changes an observer sees. */
+function tellingFences(section: SimulatedSection): SimulatedSection {
+  const tell = ({ kernel, segment: { vpc } }: SimulatedPlace): void => {
+    const fences = kernel.segments.get(vpc)?.elements.get(section.name) ?? new Map<string, unknown>();
+    const dropped = fencesIn(Object.fromEntries(fences)).flatMap(({ host, addresses }) =>
+      addresses.map((address) => `${host} ${address}`),
+    );
+    kernel.record({ fact: 'segment.fenced', vpc, dropped });
+  };
+  return {
+    ...section,
+    ensure: async (place, elements) => {
+      await section.ensure(place, elements);
+      tell(place);
+    },
+    change: async (place, elements) => {
+      await section.change(place, elements);
+      tell(place);
+    },
+  };
+}
+
 export const simulatedSections: readonly SimulatedSection[] = [
   overlay,
   ownedSection('ranges', (elements) => void rangesIn(elements)),
@@ -296,5 +318,5 @@ export const simulatedSections: readonly SimulatedSection[] = [
   ownedSection('static-routes', (elements) => void staticRoutesIn(elements)),
   endingFlows(ownedSection('gateway', (elements) => void gatewayIn(elements))),
   endingFlows(ownedSection('external-addresses', (elements) => void externalAddressesIn(elements))),
-  ownedSection('fences', (elements) => void fencesIn(elements)),
+  tellingFences(ownedSection('fences', (elements) => void fencesIn(elements))),
 ];
