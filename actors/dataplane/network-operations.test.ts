@@ -111,7 +111,8 @@ inOwnNamespaces(import.meta.filename, () => {
     const { namespace } = before;
     const watch = dp.watchSegment({ segment: ask.segment, sections: Object.keys(ask.sections) }, nextCall());
     process.kill(dnsmasqOf(before), 'SIGKILL');
-    assert.is((await watch).reason, 'dnsmasq_gone');
+    const { reason, key } = await watch;
+    assert.equal([reason, key], ['dnsmasq_gone', tapSpec().network]);
     assert.is.not(dnsmasqOf(await realized(dp)), dnsmasqOf(before));
     const guest = new FrameGuest(namespace, (await dp.readTap(tapSpec(), nextCall())).proof?.tap ?? '', tapSpec().mac);
     try {

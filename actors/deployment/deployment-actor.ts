@@ -25,13 +25,14 @@ export const deploymentDefinition = (port: DeployerPort): ActorDefinition =>
     chartVersion: 1,
     machine: deploymentMachine,
     performers: deploymentPerformers(port),
-    status: ({ staged, applied, owned, plans, drift, driftCount }: DeploymentContext) => ({
+    status: ({ staged, applied, owned, plans, drift, driftCount, losses = [] }: DeploymentContext) => ({
       staged,
       applied,
       objects: Object.keys(owned).length,
       plans: plans.map(({ plan, digest, phase, counts, origin }) => ({ plan, digest, phase, counts, origin })),
       drift,
       driftCount,
+      losses,
     }),
     reason: whyNot,
     ignored: ['quota.granted', 'quota.refused', 'plan.stands'],

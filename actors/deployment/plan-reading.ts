@@ -10,6 +10,7 @@ import {
   type PlanInput,
 } from '@photoncloud/machines/deployment/deployment-planner';
 import type { PlanOrder, PlanStep } from '@photoncloud/machines/plan/plan-protocol';
+import { lost, madeAgain, realized, type Condition } from '@photoncloud/machines/values/conditions';
 import { canonicalJson } from '@photoncloud/machines/values/failures';
 import { idOf, partsOfId, tenantId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -34,16 +35,24 @@ interface DeclaredStatus {
   readonly labels?: LiveObject['labels'];
   readonly protect?: boolean;
   readonly managedBy?: string | null;
+  readonly conditions?: readonly Condition[];
+}
+
+/** What a host has lost of an object, or has lost and made again. */
+function lossOf(conditions: readonly Condition[]): LiveObject['loss'] {
+  const one = conditions.find(({ type, reason }) => type === realized && (reason === lost || reason === madeAgain));
+  return one === undefined ? null : { what: one.message, since: one.since, isOver: one.reason === madeAgain };
 }
 
 /** An object as it is declared now; undefined when there is none. */
 export function liveFrom(port: DeployerPort, id: string, read: ReadActor | undefined): LiveObject | undefined {
   if (read?.lifecycle !== 'live' || typeof read.spec !== 'object' || read.spec === null) return undefined;
-  const { generation = 0, labels = {}, protect = false, managedBy = null } = (read.status ?? {}) as DeclaredStatus;
+  const status = (read.status ?? {}) as DeclaredStatus;
+  const { generation = 0, labels = {}, protect = false, managedBy = null, conditions = [] } = status;
   const { uid, stateName } = read;
   const base = port.digest(canonicalJson([uid, generation, labels, protect, managedBy])).slice(0, 16);
   const spec = read.spec as LiveObject['spec'];
-  return { id, base, spec, labels, protect, managedBy, stateName };
+  return { id, base, spec, labels, protect, managedBy, stateName, loss: lossOf(conditions) };
 }
 
 async function readLive(port: DeployerPort, ids: readonly string[]): Promise<Map<string, LiveObject>> {
@@ -51,9 +60,11 @@ async function readLive(port: DeployerPort, ids: readonly string[]): Promise<Map
   return new Map(read.filter((one) => one !== undefined).map((one) => [one.id, one]));
 }
 
-export async function readBase(port: DeployerPort, id: string): Promise<string | null> {
-  return liveFrom(port, id, await port.read(id))?.base ?? null;
-}
+export const readOne = async (port: DeployerPort, id: string): Promise<LiveObject | undefined> =>
+  liveFrom(port, id, await port.read(id));
+
+export const readBase = async (port: DeployerPort, id: string): Promise<string | null> =>
+  (await readOne(port, id))?.base ?? null;
 
 /** Those of the deployments that exist. */
 async function existing(port: DeployerPort, deployments: readonly string[]): Promise<ReadonlySet<string>> {

@@ -5,10 +5,10 @@
  */
 import { clusterId } from '@photoncloud/machines/values/identifiers';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
-import type { Command, Reply } from '@photoncloud/runtime/contract/envelope';
+import type { ActorEvent, Command, Reply } from '@photoncloud/runtime/contract/envelope';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { actorId, type ShardId } from '@photoncloud/runtime/contract/identifiers';
-import type { Journal } from '@photoncloud/runtime/contract/journal';
+import type { Commit, Journal } from '@photoncloud/runtime/contract/journal';
 import { connectPhoton, type PhotonClient } from '@photoncloud/runtime/client/client';
 import { nodeSocketFactory } from '@photoncloud/runtime/client/node-socket';
 import { startTestApi, type TestApi } from '@photoncloud/runtime/control-api/api-for-tests';
@@ -37,6 +37,7 @@ export class DeployerSite {
   readonly reader: RedisReader;
   /** Commits by any controller so far. */
   commits = 0;
+  readonly #uids = new Map<string, Set<string>>();
   #epoch = 0;
   #crashAt = Infinity;
   #life: Life | undefined;
@@ -84,6 +85,15 @@ export class DeployerSite {
     this.#crashAt = commits === undefined ? Infinity : this.commits + commits;
   }
 
+  #note({ actor, uid }: Commit): void {
+    this.#uids.set(actor, (this.#uids.get(actor) ?? new Set()).add(uid));
+  }
+
+  /** How many objects have had this id, one after the other. */
+  lives(id: string): number {
+    return this.#uids.get(id)?.size ?? 0;
+  }
+
   #mortal(journal: Journal, death: Life['death']): Journal {
     const never = new Promise<never>(() => {});
     let isDead = false;
@@ -91,10 +101,11 @@ export class DeployerSite {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
         if (name !== 'commit') return typeof value === 'function' ? (value as () => unknown).bind(of) : value;
-        return async (commit: never): Promise<unknown> => {
+        return async (commit: Commit): Promise<unknown> => {
           if (isDead) return await never;
           this.commits += 1;
           const outcome = await of.commit(commit);
+          if (outcome.result === 'committed') this.#note(commit);
           if (this.commits <= this.#crashAt) return outcome;
           isDead = true;
           death.reject(new PhotonError('unknown', 'died', 'the controller has died', { public: true }));
@@ -150,6 +161,11 @@ export class DeployerSite {
       await host.grant(grant);
     }
     await host.tell(actorId(clusterId), { type: 'cluster.open', name: 'test' });
+  }
+
+  /** An actor hears this as from a host. */
+  tell(id: string, event: ActorEvent): Promise<unknown> {
+    return this.life.host.tell(actorId(id), event);
   }
 
   /** A session of the CLI, as one of the principals of TestPrincipals. */

@@ -4,7 +4,7 @@
  * A deployment has the rights of its own tenant; one whose desired state an operator has staged for all tenants has
  * those of an operator.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { SharedClock } from '@photoncloud/runtime/contract/clock';
@@ -42,7 +42,11 @@ function principalOf({ deployment, tenants }: DeployerCommand): Principal {
   return { id: deployment, name: deployment, scopes, admin: isAll };
 }
 
-const newTrace = (): string => `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+function newTrace(random: Random): string {
+  const hex = (digits: number): string =>
+    Array.from({ length: digits }, () => Math.floor(random.fraction() * 16).toString(16)).join('');
+  return `00-${hex(32)}-${hex(16)}-01`;
+}
 
 /** One reader of the feed for all deployments of a node, as long as there is one. */
 class SharedFeed {
@@ -132,7 +136,7 @@ export function createNodeDeployer(options: NodeDeployerOptions): DeployerPort {
       const { to, verb, params, idempotencyKey, ifVersion, dryRun, waitMs } = command;
       const { kind, tenant: scope, name } = partsOfId(to);
       const asked = { scope, name, params, idempotencyKey, waitMs, ifVersion, dryRun };
-      const sender = { principal: principalOf(command), trace: newTrace() };
+      const sender = { principal: principalOf(command), trace: newTrace(random) };
       await sendCommand(portsOf(), sender, `${kind}.${verb}`, asked);
     },
     follow: (onChange, signal) => feed.follow(onChange, signal),

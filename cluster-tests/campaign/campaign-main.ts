@@ -62,6 +62,11 @@ const real: readonly Leg[] = [
     environment: { PHOTON_ROLLOUTS: 'all' },
   },
   {
+    name: 'crash-deployment',
+    argv: ['actors/photon/deployment-crashes.test.ts'],
+    environment: { PHOTON_CRASH_STRIDE: '1' },
+  },
+  {
     name: 'isolation',
     argv: ['cluster-tests/cluster/isolation.test.ts'],
     environment: { PHOTON_FRAMES: '60000' },

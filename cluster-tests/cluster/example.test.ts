@@ -5,8 +5,9 @@
  * The example of docs/examples, as it stands there: applied by an operator and a tenant to a cluster with two gateway
  * hosts, and asked with curl from outside until both of its servers have answered. Then a server is stopped and the
  * other answers; what a group does not admit is not answered. A deployment takes it over: a changed file shows what is
- * changed and nothing else, a change by hand is told and repaired, a controller that dies leaves nothing half done or
- * done twice, and what is not declared any more is deleted in order until nothing is left.
+ * changed and nothing else, a change by hand is told and repaired, so is a bridge that somebody deletes on a host, a
+ * controller that dies leaves nothing half done or done twice, and what is not declared any more is deleted in order
+ * until nothing is left.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -191,6 +192,50 @@ spec: { rules: [{ direction: egress }] }`;
     (await differing('drift', 'shop').catch(() => ({ code: 4 }))).code === 0;
   await until('it is repaired', isRepaired, 60_000);
   assert.match(await shopkeeper('get', 'security-group', 'web', '-o', 'json'), /"to": 81/);
+});
+
+/** A bridge of the network `front` on a host, and the namespace that it is in. */
+async function bridgeOf(network: string): Promise<{ host: string; namespace: string; bridge: string }> {
+  for (const host of ['w1', 'w2']) {
+    const found = await cluster.topology.exec(host, ['sh', '-c', `grep -rl '^# ${network} ' /run/photon-* | head -1`]);
+    const [, namespace, bridge] = /\/([^/]+)\/([^/]+)\/dnsmasq-[^/]+\.conf/.exec(found) ?? [];
+    if (namespace !== undefined && bridge !== undefined) return { host, namespace, bridge };
+  }
+  throw new Error(`no host has ${network}`);
+}
+
+interface ShownLosses {
+  readonly driftCount: number;
+  readonly losses: readonly { readonly id: string; readonly isOver: boolean; readonly since: number }[];
+}
+
+test('a bridge that is deleted by hand is made again by its host, and drift says so', async () => {
+  const id = 'network/acme/front';
+  const { host, namespace, bridge } = await bridgeOf(id);
+  const inside = ['nsenter', `--net=/run/netns/${namespace}`, 'ip', 'link'];
+  const before = performance.now();
+  await cluster.topology.exec(host, [...inside, 'del', bridge]);
+  const isThere = (): Promise<boolean> =>
+    cluster.topology.exec(host, [...inside, 'show', 'up', 'dev', bridge]).then(
+      (shown) => shown.includes(bridge),
+      () => false,
+    );
+  await until('the bridge is there again', isThere, 60_000);
+  console.log(`a deleted bridge was made again within ${Math.round(performance.now() - before)} ms`);
+  let seen: unknown;
+  const isTold = async (): Promise<boolean> => {
+    const { code, shown } = await differing('drift', 'shop').catch(() => ({ code: 4, shown: null }));
+    seen = shown;
+    if (code !== 0) return false;
+    const { driftCount, losses } = shown as ShownLosses;
+    return driftCount === 0 && losses.some((one) => one.id === id && one.isOver);
+  };
+  await until('the loss and its end are told', isTold, 60_000).catch((error: unknown) => {
+    throw new Error(`${String(error)}; there is: ${JSON.stringify(seen)}`);
+  });
+  console.log(await shopkeeper('drift', 'shop'));
+  const shown = JSON.parse(await shopkeeper('get', 'external-address', 'shop', '-o', 'json')) as ShownAddress;
+  await untilAnsweredBy(shown.status.address, 'web-1', 'web-2');
 });
 
 test('a controller that is killed amid an apply: run again, everything is there, declared once', async () => {

@@ -1,7 +1,7 @@
 /**
  * Mutants of charts and actors. As in mutant-list.ts, but the scenario of the cloud must catch them: by what an
- * observer of the hosts sees (K1, K3, K4, K10), by what is recorded (K17), by what becomes of a flow (K23), or by a
- * cloud that does not settle (K13).
+ * observer of the hosts sees (K1, K3, K4, K10), by what is recorded (K17, K28), by what becomes of a flow (K23), or by
+ * a cloud that does not settle (K13).
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -127,6 +127,20 @@ export const cloudMutants: readonly Mutant[] = [
     'machines/port/port-loss.ts',
     '=> unfenced(context).length === 0;',
     '=> unfenced(context).length >= 0;',
+  ),
+  one(
+    'a deployment adopts what another one manages',
+    'K28',
+    'machines/deployment/deployment-planner.ts',
+    'if (managedBy !== null && deployments.has(managedBy))',
+    'if (managedBy !== null && !adopt && deployments.has(managedBy))',
+  ),
+  one(
+    'a deployment prunes what somebody else has made anew',
+    'K28',
+    'machines/deployment/deployment-planner.ts',
+    'managedBy === input.deployment || (moved.has(id)',
+    'managedBy !== id || (moved.has(id)',
   ),
   one(
     'a silent gateway host is waited for as long as a silent worker',

@@ -11,10 +11,11 @@ import { readRunLine } from '@photoncloud/runtime/archive/chunk-reader';
 import { ChunkWriter } from '@photoncloud/runtime/archive/chunk-writer';
 import type { ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
 import type { EffectContext } from '@photoncloud/runtime/contract/effect';
+import type { Command, Reply } from '@photoncloud/runtime/contract/envelope';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Historian } from '@photoncloud/runtime/contract/historian';
 import type { ShardId } from '@photoncloud/runtime/contract/identifiers';
-import type { Commit, ShardGrant } from '@photoncloud/runtime/contract/journal';
+import type { Commit, Journal, ShardGrant } from '@photoncloud/runtime/contract/journal';
 import type { Inlet } from '@photoncloud/runtime/contract/link';
 import { ClusterClock } from '@photoncloud/runtime/directory/cluster-clock';
 import {
@@ -58,6 +59,10 @@ export interface NodeParts {
     readonly process: SimulatedProcess;
     readonly reader: RedisReader;
     readonly fence: (node: string, call: Pick<EffectContext, 'actor' | 'fence'>) => Promise<Fencing>;
+    readonly clock: ClusterClock;
+    readonly rows: Journal['loadRows'];
+    /** Sends a command to the owner of its actor. */
+    readonly ask: (command: Command) => Promise<Reply>;
   }) => ActorRegistry;
   /** Called when this worker comes back after it was fenced. */
   readonly onHostFenced?: (reader: RedisReader) => Promise<void>;
@@ -127,8 +132,10 @@ export async function startNode(parts: NodeParts): Promise<SimulatedNode> {
         throw new PhotonError('ownership_lost', 'shard_fenced', 'another node owns the shard');
     });
   };
-  const host = createHost({
-    registry: parts.registry({ process, reader, fence }),
+  const rows: Journal['loadRows'] = (id, keys) => journal.loadRows(id, keys);
+  const ask = async (command: Command): Promise<Reply> => await host.ask(command);
+  const host: Host = createHost({
+    registry: parts.registry({ process, reader, fence, clock, rows, ask }),
     journal,
     directory: late,
     outlet: network.outletOf(process),

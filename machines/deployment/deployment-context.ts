@@ -2,7 +2,13 @@
 import type { Owned, PlanCounts, PlanOrder, PlanPhase, PlanProblem, Revision } from '../plan/plan-protocol.ts';
 import { newDeclared, type DeclaredContext } from '../values/declared.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
-import { deploymentSpec, type DeploymentEvent, type DeploymentSpec, type Drift } from './deployment-protocol.ts';
+import {
+  deploymentSpec,
+  type DeploymentEvent,
+  type DeploymentSpec,
+  type Drift,
+  type Loss,
+} from './deployment-protocol.ts';
 import type { Seen } from '../values/telling.ts';
 
 /** Parts of a desired state that are there; it is a revision once all of them are, and are checked. */
@@ -44,6 +50,8 @@ export interface DeploymentContext extends DeclaredContext<DeploymentSpec> {
   readonly print: string | null;
   readonly drift: readonly Drift[];
   readonly driftCount: number;
+  /** What hosts have lost of its objects, the newest first; absent in older snapshots. */
+  readonly losses?: readonly Loss[];
 }
 
 export const newDeployment = (id: string): DeploymentContext => ({

@@ -7,7 +7,7 @@ import { partsOfId, systemTenant } from '../values/identifiers.ts';
 import { defer, putRow, reject, removeRow, reply, send, type Acted, type Asked } from '../values/telling.ts';
 import * as contexts from './deployment-context.ts';
 import type { At, DeploymentContext, PlanLine } from './deployment-context.ts';
-import { desiredStateVersion } from './deployment-protocol.ts';
+import { desiredStateVersion, type Drift, type Loss } from './deployment-protocol.ts';
 
 type Done = Acted<DeploymentContext>;
 type Change = Partial<DeploymentContext>;
@@ -316,16 +316,22 @@ const namedDrift = 3;
 
 export function noteDrift({ context, event }: At): Change {
   assertEvent(event, 'deployment.watch.done');
-  const { print, count, meta } = event;
+  const { print, count, losses = [], meta } = event;
   const drift = event.drift as DeploymentContext['drift'];
-  const named = drift.slice(0, namedDrift).map(({ id, action }) => `${id} (${action})`);
-  const more = count > named.length ? ` and ${count - named.length} more` : '';
-  const condition =
-    count === 0
-      ? ({ type: 'InSync', status: 'True', reason: 'AsApplied' } as const)
-      : ({ type: 'InSync', status: 'False', reason: 'Drifted', message: `${named.join(', ')}${more}` } as const);
-  const conditions = withCondition(context.conditions, condition, meta.at);
-  return { print, drift, driftCount: count, conditions, failure: null };
+  const conditions = withCondition(context.conditions, { type: 'InSync', ...inSync(drift, count, losses) }, meta.at);
+  return { print, drift, driftCount: count, losses, conditions, failure: null };
+}
+
+function inSync(drift: readonly Drift[], count: number, losses: readonly Loss[]) {
+  const lost = losses.filter((one) => !one.isOver);
+  const named = [
+    ...drift.map(({ id, action }) => `${id} (${action})`),
+    ...lost.map(({ id, what }) => `${id} (${what})`),
+  ].slice(0, namedDrift);
+  const left = count + lost.length - named.length;
+  if (named.length === 0) return { status: 'True', reason: 'AsApplied' } as const;
+  const message = `${named.join(', ')}${left > 0 ? ` and ${left} more` : ''}`;
+  return { status: 'False', reason: count > 0 ? 'Drifted' : 'Lost', message } as const;
 }
 
 export const isDrifted = ({ event }: At): boolean => event.type === 'deployment.watch.done' && event.count > 0;

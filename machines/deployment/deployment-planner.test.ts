@@ -20,7 +20,8 @@ function object(kind: string, name: string, spec: object = {}, more: Partial<Des
 const live = (of: DesiredObject, more: Partial<LiveObject> = {}): LiveObject => {
   const { spec, labels, protect } = of;
   const id = desiredId(of);
-  return { id, base: `base of ${id}`, spec, labels, protect, managedBy: deployment, stateName: 'ready', ...more };
+  const usual = { managedBy: deployment, stateName: 'ready', loss: null };
+  return { id, base: `base of ${id}`, spec, labels, protect, ...usual, ...more };
 };
 
 function input(
@@ -146,6 +147,17 @@ test('a rename creates the new one, moves references, and deletes the old one wi
   const bytes = object('image', 'linux-2', image.spec, { movedFrom: 'linux' });
   const steps = planSteps(input([bytes], [live(image)]));
   assert.equal([steps.length, steps[0]?.action], [1, 'blocked']);
+});
+
+test('what is pruned may be named until its holder is changed, which comes before', () => {
+  const next = object('network', 'back', { vpc: 'edge', subnets: [{ cidr: '10.1.0.0/24' }] });
+  const over = object('port', 'p', { network: 'back' });
+  assert.equal(said(input([vpc, next, over], [live(vpc), live(net), live(port)], { prune: true })), [
+    'no-op vpc/acme/edge',
+    'create network/acme/back',
+    'replace port/acme/p',
+    'delete network/acme/front',
+  ]);
 });
 
 test('what is in use is counted, for the guard of deletions', () => {

@@ -13,6 +13,7 @@ import { sameJson } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
 import { specChanges } from '../values/spec-changes.ts';
+import type { Loss } from './deployment-protocol.ts';
 import { desiredId, levelsOf, namedBy, rankOf, sourcesOf, type DesiredObject } from './desired-objects.ts';
 
 /** An object as it was read. */
@@ -25,6 +26,8 @@ export interface LiveObject {
   readonly protect: boolean;
   readonly managedBy: string | null;
   readonly stateName: string;
+  /** What a host has lost of it. */
+  readonly loss: Omit<Loss, 'id'> | null;
 }
 
 export interface PlanInput {
@@ -169,11 +172,18 @@ const byOrder = (a: PlanStep, b: PlanStep): number =>
   a.level - b.level || rankOf(partsOfId(a.id).kind) - rankOf(partsOfId(b.id).kind) || (a.id < b.id ? -1 : 1);
 
 /** Deletions that something which stays refers to are refused now, not halfway. */
-function withHolders(input: PlanInput, steps: readonly Unlevelled[]): readonly Unlevelled[] {
+function withHolders(
+  input: PlanInput,
+  changing: readonly Unlevelled[],
+  steps: readonly Unlevelled[],
+): readonly Unlevelled[] {
   const going = new Set(steps.filter(({ action }) => action === 'delete').map(({ id }) => id));
+  // By then everything is as declared, whatever it names now, but for what waits for its next start.
+  const passed = new Set(changing.filter(({ action }) => action !== 'next start').map(({ id }) => id));
+  const known = new Set([...passed, ...steps.map(({ id }) => id)]);
   const staying = [
     ...input.objects.map((object) => ({ id: desiredId(object), spec: object.spec })),
-    ...[...input.live.values()].filter(({ id }) => !steps.some((step) => step.id === id)),
+    ...[...input.live.values()].filter(({ id }) => !known.has(id)),
   ];
   return steps.map((step) => {
     if (step.action !== 'delete') return step;
@@ -189,7 +199,7 @@ export function planSteps(input: PlanInput): readonly PlanStep[] {
   const isBlocked = new Set(changing.filter(({ action }) => action === 'blocked').map(({ id }) => id));
   const keptFor = (id: string): boolean =>
     changing.some(({ id: to, movedFrom }) => movedFrom === id && isBlocked.has(to));
-  const deleting = withHolders(input, deletions(input)).filter(({ id }) => !keptFor(id));
+  const deleting = withHolders(input, changing, deletions(input)).filter(({ id }) => !keptFor(id));
   const up = levelsOf(
     new Map(input.objects.map((one) => [desiredId(one), [...named(desiredId(one), one.spec), ...sourcesOf(one)]])),
   );

@@ -9,7 +9,7 @@ import {
   type PlanOrder,
   type PlanStep,
 } from '../plan/plan-protocol.ts';
-import { command, declare, defineKind, effect, type EventOf, type SpecOf } from '../values/kind.ts';
+import { command, declare, defineKind, effect, type EventOf, type SpecOf, type ValueOf } from '../values/kind.ts';
 import { quotaClaim, quotaGranted, quotaRefused, quotaRelease } from '../values/quota.ts';
 
 /** The version of the desired-state document that this program reads. */
@@ -24,7 +24,10 @@ export const deploymentSpec = z
     mode: z
       .enum(['report', 'enforce'])
       .default('report')
-      .describe('What follows when an object is not as applied: the condition InSync says so, or it is repaired, too.'),
+      .describe(
+        'What follows when an object is not declared as applied: the condition InSync says so, or it is repaired, ' +
+          'too. What a host has lost it makes again by itself, in both modes.',
+      ),
     prune: z
       .boolean()
       .default(false)
@@ -95,6 +98,16 @@ const execute = command(
 export const driftSchema = planStepSchema.pick({ id: true, action: true, changes: true, reason: true });
 export type Drift = Pick<PlanStep, 'id' | 'action' | 'changes' | 'reason'>;
 
+/** Something of an object was gone from a host, such as a bridge. The host makes it again by itself. */
+export const lossSchema = z.object({
+  id: z.string(),
+  what: z.string(),
+  /** Wall time of the loss, of its end once it is over, ms. */
+  since: z.int(),
+  isOver: z.boolean(),
+});
+export type Loss = ValueOf<typeof lossSchema>;
+
 export const deploymentCheck = effect<{
   readonly deployment: string;
   readonly digest: string;
@@ -116,6 +129,8 @@ export const deploymentWatch = effect<{
   print: z.string(),
   drift: z.array(driftSchema),
   count: z.int(),
+  /** The newest first. */
+  losses: z.array(lossSchema).optional(),
 });
 
 export const deploymentKind = defineKind({

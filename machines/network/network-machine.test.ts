@@ -281,6 +281,24 @@ test('a generation per accepted spec, observed once every host has proven it', (
   assert.equal([proven.observedGeneration, proven.failure], [2, null]);
 });
 
+test('what a host has lost is told until every host has it again, and afterwards that it was made again', () => {
+  const gone = { code: 'bridge_gone', message: 'The bridge is gone.', retryable: true };
+  let context = held;
+  const realized = (on: { readonly type: string; readonly [field: string]: unknown }) => {
+    const row = { in: 'ready', on: { generation: 1, host: 'w1', ...on }, to: '' };
+    context = decided(networkMachine, context, row).context as unknown as NetworkContext;
+    const { status, reason, message } = context.conditions.find(({ type }) => type === 'Realized') ?? {};
+    return [status, reason, message];
+  };
+  const lost = ['False', 'Lost', gone.message];
+  assert.equal(realized({ type: 'network.delayed', error: gone, lost: true }), lost);
+  assert.equal(realized({ type: 'network.delayed', error: passing }), lost, 'it cannot be made again yet');
+  assert.is(context.failure?.code, passing.code);
+  const again = `Made again after: ${gone.message}`;
+  assert.equal(realized({ type: 'network.realized' }), ['True', 'MadeAgain', again]);
+  assert.equal(realized({ type: 'network.realized' }), ['True', 'Proven', '']);
+});
+
 test('an added subnet has addresses of its own, and the others keep theirs', () => {
   const used = { ...held, subnets: held.subnets.map((subnet) => ({ ...subnet, free: 3 })), ...proposing };
   const row = { in: 'extending', on: { ...claimed, generation: 2 }, to: '' };

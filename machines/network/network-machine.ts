@@ -34,18 +34,11 @@ const serving = {
   'network.verify': { actions: 'verifyAddresses' },
   'network.realized': {
     guard: 'isNewest',
-    actions: [
-      'observe',
-      'forgetFailure',
-      { type: 'setCondition', params: { type: 'Realized', status: 'True', reason: 'Proven' } },
-    ],
+    actions: ['observe', 'forgetFailure', 'noteProven'],
   },
   'network.delayed': {
     guard: 'isNewest',
-    actions: [
-      'noteFailure',
-      { type: 'setCondition', params: { type: 'Realized', status: 'False', reason: 'HostDelayed' } },
-    ],
+    actions: ['noteFailure', 'noteDelayed'],
   },
 } as const;
 const undecided = { actions: 'rejectUndecided' } as const;
@@ -65,6 +58,8 @@ export const networkMachine = setup({
     acceptProposed: assign(messages.acceptProposed),
     withdrawProposed: assign({ proposed: null, tries: 0 }),
     takeQuota: assign(messages.takeQuota),
+    noteProven: assign(messages.noteProven),
+    noteDelayed: assign(messages.noteDelayed),
     noteTry: assign(({ context }) => ({ tries: context.tries + 1 })),
     rejectLost: act(messages.rejectLost),
     rejectInUse: tell(messages.rejectInUse),

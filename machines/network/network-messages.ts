@@ -1,6 +1,7 @@
 /** Context changes and messages of a network: pure functions of context and event. */
 import { assertEvent } from 'xstate';
 import { macOf, macProblem, addressOf } from '../values/addresses.ts';
+import { lossIn, lost, madeAgain, realized, withCondition } from '../values/conditions.ts';
 import type { DeclaredContext } from '../values/declared.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
@@ -88,6 +89,22 @@ export const isAnswer = ({ context, event }: At): boolean =>
 
 export const isNewest = ({ context, event }: At): boolean =>
   'generation' in event && event.generation === context.generation;
+
+/** Every host has it. One that had lost it has made it again. */
+export function noteProven({ context: { conditions }, event }: At): Partial<NetworkContext> {
+  const text = lossIn(conditions)?.message;
+  const known = text === undefined ? { reason: 'Proven' } : { reason: madeAgain, message: `Made again after: ${text}` };
+  return { conditions: withCondition(conditions, { type: realized, status: 'True', ...known }, event.meta.at) };
+}
+
+/** A host cannot make it yet, or has lost it: the loss is told until all of it is there again. */
+export function noteDelayed({ context: { conditions }, event }: At): Partial<NetworkContext> {
+  assertEvent(event, 'network.delayed');
+  if (event.lost !== true && lossIn(conditions) !== undefined) return {};
+  const { message } = event.error;
+  const reason = event.lost === true ? lost : 'HostDelayed';
+  return { conditions: withCondition(conditions, { type: realized, status: 'False', reason, message }, event.meta.at) };
+}
 
 export function rejectInUse({ context, event }: At): readonly Asked[] {
   const holders = Object.keys(rows<Held>(event, 'port'));

@@ -169,8 +169,11 @@ const provenMessage = ({ vpc, host }: SegmentContext, sections: Generations): As
 const heardOf = ({ sections }: SegmentContext): Generations =>
   Object.fromEntries(Object.entries(sections).map(([name, { wanted }]) => [name, wanted]));
 
-const failedMessage = (context: SegmentContext, section: string | null, error: Failure): Asked =>
-  send(context.vpc, segmentFailed({ host: context.host, section, heard: heardOf(context), error: failureOf(error) }));
+function failedMessage(context: SegmentContext, section: string | null, error: Failure, lost?: string): Asked {
+  const { vpc, host } = context;
+  const failed = { host, section, heard: heardOf(context), error: failureOf(error) };
+  return send(vpc, segmentFailed(lost === undefined ? failed : { ...failed, lost }));
+}
 
 export function tellOutcome({ context, event }: At): readonly Asked[] {
   assertEvent(event, ['segment.realize.done', 'segment.change.done']);
@@ -181,10 +184,10 @@ export function tellOutcome({ context, event }: At): readonly Asked[] {
   ];
 }
 
-const brokenBy = ({ event }: At): { section: string; failure: Failure } => {
+const brokenBy = ({ event }: At): { section: string; failure: Failure; key: string | undefined } => {
   assertEvent(event, 'segment.watch.done');
-  const { section, reason, detail } = event;
-  return { section, failure: { code: reason, message: detail, retryable: true } };
+  const { section, reason, detail, key } = event;
+  return { section, failure: { code: reason, message: detail, retryable: true }, key };
 };
 
 export function noteBroken(at: At): Partial<SegmentContext> {
@@ -193,8 +196,8 @@ export function noteBroken(at: At): Partial<SegmentContext> {
 }
 
 export function tellBroken(at: At): readonly Asked[] {
-  const { section, failure } = brokenBy(at);
-  return [failedMessage(at.context, section, failure)];
+  const { section, failure, key } = brokenBy(at);
+  return [failedMessage(at.context, section, failure, key)];
 }
 
 /** Reports a failure of the segment as a whole. */

@@ -64,6 +64,8 @@ export const segmentFailed = message('segment.failed', 'A section, or the segmen
   /** The newest generation of each section that the segment had received when it sent this. */
   heard: generationsSchema,
   error: failureSchema,
+  /** Of the section: an element that it had, and that has vanished from the host. */
+  lost: z.string().optional(),
 });
 export const segmentRemoved = message('segment.removed', 'Nothing of the VPC is left on the host.', {
   host: z.string(),
@@ -111,6 +113,7 @@ export const segmentKind = defineKind({
       section: z.string(),
       reason: z.string(),
       detail: z.string(),
+      key: z.string().optional(),
     }),
     effect<SegmentAsk>()('segment.remove', 'Removes the VPC from the host.', {}),
   ],

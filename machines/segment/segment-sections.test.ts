@@ -106,6 +106,8 @@ test('the VPC hears by section what is proven and what failed, and that somethin
       error: { code: 'vxlan_gone', message: 'd', retryable: true },
     },
   ]);
+  const [one] = saidIn({ in: 'serving.ready', on: { ...broken, section: 'routes', key: 'a' }, rows: all, to: '' });
+  assert.equal([one?.['section'], one?.['lost']], ['routes', 'a'], 'the element that has vanished is named');
 });
 
 test('a section that failed is not watched, and is proven again only by the kernel', () => {

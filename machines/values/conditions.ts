@@ -32,6 +32,16 @@ export function withCondition(
   return known === undefined ? [...conditions, condition] : conditions.map((one) => (one === known ? condition : one));
 }
 
+/** Type of the condition that says whether the hosts have what was declared. */
+export const realized = 'Realized';
+/** Its reason while a host has lost what it had, and once the host has made it again. */
+export const lost = 'Lost';
+export const madeAgain = 'MadeAgain';
+
+/** What a host has lost of an object and has not made again yet. */
+export const lossIn = (conditions: readonly Condition[]): Condition | undefined =>
+  conditions.find(({ type, reason }) => type === realized && reason === lost);
+
 /** Why an object is not as it was declared, for lists: its failure, or what its condition `Ready` says. */
 export function reasonOf({
   failure = null,

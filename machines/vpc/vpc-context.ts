@@ -232,6 +232,12 @@ export function realized({ networks, segments, withdrawing }: VpcContext): reado
   });
 }
 
+/** One of them has vanished from a host: it is realized again once every host has proven it again. */
+export function withoutProof(networks: VpcContext['networks'], lost: string | undefined): VpcContext['networks'] {
+  const network = networks[lost ?? ''];
+  return lost === undefined || network === undefined ? networks : { ...networks, [lost]: { ...network, realized: 0 } };
+}
+
 /** Networks that wait for this host's proof of their newest spec. */
 export function delayed({ networks, segments }: VpcContext, host: string): readonly string[] {
   const view = segments[host];

@@ -332,16 +332,18 @@ export function noteFailed({ context, event }: At): Done {
       ? { ...view, failure: error }
       : { ...view, sections: { ...view.sections, [section]: { ...known, failure: error } } };
   const segments = { ...context.segments, [host]: noted };
-  const delayed =
-    section === null || section === networksSection ? contexts.delayed({ ...context, segments }, host) : [];
-  const asks = delayed.map((name) =>
-    send(name, networkDelayed({ generation: context.networks[name]?.generation ?? 0, host, error })),
-  );
+  const networks = contexts.withoutProof(context.networks, section === networksSection ? event.lost : undefined);
+  const concerns = section === null || section === networksSection;
+  const delayed = concerns ? contexts.delayed({ ...context, networks, segments }, host) : [];
+  const asks = delayed.map((name) => {
+    const about = { generation: context.networks[name]?.generation ?? 0, host, error };
+    return send(name, networkDelayed(name === event.lost ? { ...about, lost: true } : about));
+  });
   asks.push(...delayedElements({ ...context, segments }, section, host, error));
   // The segment itself retries transient failures; its ports keep waiting, and are told why.
-  if (error.retryable) return { changes: { segments }, asks: [...asks, ...delays(context, host, error)] };
+  if (error.retryable) return { changes: { segments, networks }, asks: [...asks, ...delays(context, host, error)] };
   const waiting = context.waiting.filter((each) => each.host.name !== host);
-  return { changes: { segments, waiting }, asks: [...asks, ...refusals(context, host, error)] };
+  return { changes: { segments, networks, waiting }, asks: [...asks, ...refusals(context, host, error)] };
 }
 
 const delays = ({ waiting }: VpcContext, host: string, error: Failure): readonly Asked[] =>

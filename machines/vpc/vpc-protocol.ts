@@ -58,6 +58,8 @@ export const networkDelayed = message(
     generation: z.int(),
     host: z.string(),
     error: failureSchema,
+    /** It had realized it, and has lost it: the host makes it again by itself. */
+    lost: z.boolean().optional(),
   },
 );
 export const networkRelease = message('network.release', 'A network that is being deleted releases its CIDRs.', {

@@ -7,7 +7,7 @@
 import path from 'node:path';
 import type { NetworkSpec } from '@photoncloud/machines/values/wiring';
 import { dhcpFolderOf, listDhcpFolders } from '../dhcp/dhcp-hosts.ts';
-import { ensureDhcpServer, readDhcpServer, readDhcpService } from '../dhcp/dhcp-server.ts';
+import { ensureDhcpServer, readDhcpServer, readDhcpService, readServedNetwork } from '../dhcp/dhcp-server.ts';
 import { removeDhcpFolder, removeDhcpServer } from '../dhcp/dhcp-server.ts';
 import { vxlanName } from '../kernel-names.ts';
 import type { KernelLink, NamespaceLink } from '../namespace-link.ts';
@@ -118,6 +118,10 @@ export const networksSection: SegmentSection = {
   },
 
   missing: async ({ site, namespace, segment }, { interfaces }) => {
+    const lost = async (reason: 'bridge_gone' | 'dnsmasq_gone', folder: string, said: (of: string) => string) => {
+      const key = await readServedNetwork(folder);
+      return { reason, detail: said(key ?? segment.vpc), ...(key === undefined ? {} : { key }) };
+    };
     for (const folder of await listDhcpFolders(site.folders.dhcp, namespace)) {
       const bridge = path.basename(folder);
       // What is being restarted just now is not gone.
@@ -125,9 +129,9 @@ export const networksSection: SegmentSection = {
         (await readDhcpServer(folder)) !== null ||
         (await site.locks.hold(`dhcp ${folder}`, () => readDhcpServer(folder))) !== null;
       if (!isServed)
-        return { reason: 'dnsmasq_gone', detail: `dnsmasq on ${bridge} of ${segment.vpc} in ${namespace} is gone.` };
+        return await lost('dnsmasq_gone', folder, (of) => `dnsmasq on ${bridge} of ${of} in ${namespace} is gone.`);
       if (interfaces !== null && !interfaces.has(bridge))
-        return { reason: 'bridge_gone', detail: `Bridge ${bridge} of ${segment.vpc} is gone.` };
+        return await lost('bridge_gone', folder, (of) => `Bridge ${bridge} of ${of} is gone.`);
     }
     return null;
   },

@@ -52,6 +52,8 @@ export interface SegmentBroken {
     | 'outside_gone';
   /** One sentence: what is missing. */
   readonly detail: string;
+  /** The element that is concerned, where it is a single one. */
+  readonly key?: string;
 }
 
 /** The part of a TapSpec that identifies a tap and its address; a whole spec can be passed. */

@@ -13,6 +13,11 @@ export interface DhcpNetwork {
   readonly network: NetworkSpec;
 }
 
+const headOf = (network: string): string => `# ${network} on interface`;
+
+/** The id of the network that a configuration is of. */
+export const networkIn = (text: string): string | undefined => /^# (\S+) on interface/.exec(text)?.[1];
+
 /**
  * Static ranges only: an address nobody declared is never given out. DNS is off (`port=0`, docs/threats.md#t2). Who a
  * guest is, its MAC alone says (docs/threats.md#t41), which the firewall pins to the port: a client identifier and a
@@ -21,7 +26,7 @@ export interface DhcpNetwork {
 export function configText({ bridge, ifindex, network }: DhcpNetwork, hostsFolder: string, user: string): string {
   const { dhcp } = network;
   const lines = [
-    `# ${network.network} on interface ${ifindex}`,
+    `${headOf(network.network)} ${ifindex}`,
     'port=0',
     'no-resolv',
     'no-hosts',

@@ -14,7 +14,7 @@ import { awaitGone, commandLineOf, identifyProcess, interfacesOf } from '../proc
 import { readPidFile, signalProcess } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { runProgram } from '../program.ts';
-import { configText } from './dhcp-config.ts';
+import { configText, networkIn } from './dhcp-config.ts';
 import type { DhcpNetwork } from './dhcp-config.ts';
 import { dhcpErrors } from './dhcp-errors.ts';
 import { ensureHostsFolder, forgetRetired, hostsFolder, listDhcpFolders } from './dhcp-hosts.ts';
@@ -53,6 +53,16 @@ export async function readInterfaces(dhcpFolder: string, namespace: string): Pro
 async function configOf(folder: string, network: DhcpNetwork) {
   const text = configText(network, hostsFolder(folder), await dnsmasqAccount());
   return { text, file: path.join(folder, `dnsmasq-${hashName(text, 16)}.conf`) };
+}
+
+/** The id of the network that is, or was, served from this folder, as its configuration says. */
+export async function readServedNetwork(folder: string): Promise<string | undefined> {
+  try {
+    const file = (await readdir(folder)).find((name) => name.endsWith('.conf'));
+    return file === undefined ? undefined : networkIn(await readFile(path.join(folder, file), 'utf8'));
+  } catch (error) {
+    throw fileError(`reading ${folder}`, error);
+  }
 }
 
 /** The pid of the server, 0 without one, and what differs from this network being served. */

@@ -93,6 +93,7 @@ interface Status {
   readonly managedBy: string | null;
   readonly generation: number;
   readonly driftCount: number;
+  readonly losses: readonly { readonly id: string; readonly isOver: boolean }[];
   readonly drift: readonly { readonly id: string; readonly changes: readonly { readonly path: string }[] }[];
   readonly conditions: readonly { readonly type: string; readonly status: string; readonly message: string }[];
 }
@@ -233,6 +234,20 @@ test('drift by hand is told with its fields, and repaired where that is wanted; 
   );
   await until('it is in sync again', async () => (await inSync()) === 'True');
   await command(ann, deployment, 'update', { spec: {} });
+});
+
+test('what a host has lost is told, is no change to repair, and afterwards it was made again', async () => {
+  const id = 'network/acme/front';
+  const { generation } = (await read(id)).status;
+  const error = { code: 'bridge_gone', message: 'The bridge is gone.', retryable: true };
+  const losses = async () => (await read(deployment)).status.losses.map(({ id: of, isOver }) => [of, isOver]);
+  await site.tell(id, { type: 'network.delayed', generation, host: 'w1', error, lost: true });
+  await until('the loss is told', async () => (await inSync()) === 'False');
+  assert.equal([await losses(), (await read(deployment)).status.driftCount], [[[id, false]], 0]);
+  await site.tell(id, { type: 'network.realized', generation });
+  await until('it is over', async () => (await inSync()) === 'True');
+  assert.equal(await losses(), [[id, true]]);
+  assert.is((await read(id)).status.generation, generation, 'nothing was declared anew');
 });
 
 test('refused, with the path and the next step: other tenants, cycles, secrets, digests, versions, plans', async () => {

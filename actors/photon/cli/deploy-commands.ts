@@ -5,7 +5,12 @@
  */
 import { createHash } from 'node:crypto';
 import { desiredId, issuesOfSet } from '@photoncloud/machines/deployment/desired-objects';
-import { desiredStateVersion, longestPart, type Drift } from '@photoncloud/machines/deployment/deployment-protocol';
+import {
+  desiredStateVersion,
+  longestPart,
+  type Drift,
+  type Loss,
+} from '@photoncloud/machines/deployment/deployment-protocol';
 import type { PlanCounts, PlanProblem } from '@photoncloud/machines/plan/plan-protocol';
 import type { Condition } from '@photoncloud/machines/values/conditions';
 import { canonicalJson } from '@photoncloud/machines/values/failures';
@@ -16,7 +21,7 @@ import { exitCodes, type Session } from './cli-session.ts';
 import { deadlineIn, type Deadline } from './deadline.ts';
 import { readDesired, type DesiredDeclaration } from './document-schema.ts';
 import { command } from './object-commands.ts';
-import { countsLine, outcomeText, planLines, stepText, type ShownStep } from './plan-text.ts';
+import { countsLine, lossText, outcomeText, planLines, stepText, type ShownStep } from './plan-text.ts';
 import { jsonText, say, showProgress, warn } from './terminal-text.ts';
 
 export interface PlanSettings {
@@ -216,21 +221,26 @@ interface DeploymentStatus {
   readonly applied: { readonly digest: string } | null;
   readonly drift: readonly Drift[];
   readonly driftCount: number;
+  readonly losses?: readonly Loss[];
   readonly conditions: readonly Condition[];
 }
 
 /** What is not as it was applied. */
 export async function showDrift(session: Session, id: string, output: string): Promise<void> {
   const { status } = await session.client.call('actor.get', { id });
-  const { applied, drift, driftCount, conditions } = status as unknown as DeploymentStatus;
+  const { applied, drift, driftCount, losses = [], conditions } = status as unknown as DeploymentStatus;
+  const lost = losses.filter(({ isOver }) => !isOver);
   const inSync = conditions.find(({ type }) => type === 'InSync');
-  if (output === 'json') say(jsonText({ deployment: id, applied, inSync: inSync ?? null, driftCount, drift }, 2));
+  if (output === 'json')
+    say(jsonText({ deployment: id, applied, inSync: inSync ?? null, driftCount, drift, losses }, 2));
   else if (applied === null) say(`${id} has applied nothing yet`);
   else if (inSync === undefined) say(`${id} has not compared its objects yet; ask again in some seconds`);
-  else if (driftCount === 0) say(`${id} is as applied`);
   else {
     for (const one of drift) say(stepText(one));
-    say(`${driftCount} differ from ${short(applied.digest)}`);
+    for (const one of losses) say(lossText(one));
+    const differ = driftCount + lost.length;
+    say(differ === 0 ? `${id} is as applied` : `${differ} differ from ${short(applied.digest)}`);
   }
-  process.exitCode = driftCount > 0 ? exitCodes.differs : inSync === undefined ? exitCodes.unknown : exitCodes.ok;
+  process.exitCode =
+    driftCount + lost.length > 0 ? exitCodes.differs : inSync === undefined ? exitCodes.unknown : exitCodes.ok;
 }

@@ -131,6 +131,10 @@ async function figureLines(client: PhotonClient, id: string): Promise<readonly s
   }
 }
 
+/** Of an object that a deployment manages: a change by hand is not the last word. */
+const managerLine = (managedBy: string | null | undefined): readonly string[] =>
+  managedBy === null || managedBy === undefined ? [] : [`managed by: ${managedBy}; change it in its files`];
+
 export async function describeActor(client: PhotonClient, id: string): Promise<string> {
   const actor = (await client.call('actor.get', { id })) as ActorRead;
   const now = Date.now();
@@ -144,7 +148,10 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
   ];
   const word = stateWord(actor.lifecycle === 'removed' ? 'removed' : actor.stateName);
   const state = actor.hold === undefined ? word : `${word} (${actor.hold.kind})`;
-  const { conditions, ...status } = (actor.status ?? {}) as { conditions?: readonly Condition[] };
+  const { conditions, managedBy, ...status } = (actor.status ?? {}) as {
+    conditions?: readonly Condition[];
+    managedBy?: string | null;
+  };
   const { canMigrate, ...shown } = status as { readonly canMigrate?: CanMigrate };
   const { hosts, ...ofVpc } = shown as { hosts?: readonly HostShown[] };
   const isVpc = actor.id.startsWith('vpc/');
@@ -156,6 +163,7 @@ export async function describeActor(client: PhotonClient, id: string): Promise<s
     actor.lifecycle === 'removed'
       ? 'waits for: nothing, it was removed'
       : `waits for: ${waits.join(', ') || 'an event'}`,
+    ...managerLine(managedBy),
     ...(canMigrate === undefined ? [] : [migrateLine(canMigrate)]),
     ...(conditions === undefined ? [] : ['conditions:', conditionTable(conditions, now)]),
     'spec:',

@@ -79,6 +79,7 @@ const wideColumns: readonly Column[] = [
   ['addresses', (actor) => cell(addressesOf(actor))],
   ['host', (actor) => cell(hostOf(actor))],
   ['restarts', (actor) => cell(restartsOf(actor))],
+  ['managed by', ({ status }) => cell(status?.['managedBy'])],
   ['age', ({ uid }, now) => cell(bornMs(uid) === undefined ? undefined : age(bornMs(uid) ?? now, now))],
 ];
 

@@ -1,4 +1,5 @@
 /** Plans and drift as text that reads like a diff. What is as declared is counted and not listed. */
+import type { Loss } from '@photoncloud/machines/deployment/deployment-protocol';
 import type { PlanCounts, PlanStep } from '@photoncloud/machines/plan/plan-protocol';
 import { changeLines } from './change-text.ts';
 
@@ -55,6 +56,12 @@ export function planLines(steps: readonly ShownStep[]): readonly string[] {
   return steps
     .filter(({ action, id }) => action !== 'no-op' && !(action === 'delete' && moved.has(id)))
     .map((step) => stepText(step));
+}
+
+/** What a host has lost of an object, and when it had it again. */
+export function lossText({ id, what, since, isOver }: Loss): string {
+  const at = new Date(since).toISOString();
+  return isOver ? `= ${id}  ${what}  (${at})` : `! ${id}  ${what} Its host makes it again.  (since ${at})`;
 }
 
 /** What became of a step, for the progress of an apply. */

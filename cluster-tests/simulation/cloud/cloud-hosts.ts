@@ -9,6 +9,7 @@ import { StrayBindings } from '@photoncloud/actors/agent/stray-bindings';
 import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import { emptyHost, tellGone } from '@photoncloud/actors/photon/fenced-host';
+import { createNodeDeployer } from '@photoncloud/actors/photon/node-deployer';
 import { createRegistry } from '@photoncloud/actors/registry';
 import { agentId, clusterId, hostId } from '@photoncloud/machines/values/identifiers';
 import type { ActorDefinition, ActorRegistry } from '@photoncloud/runtime/contract/actor-definition';
@@ -88,10 +89,13 @@ export class CloudHosts {
         name: `c${at}`,
         role: 'controller',
         limits,
-        registry: ({ process, fence }) => {
+        registry: ({ process, fence, reader, clock, rows, ask }) => {
           this.noteDeath(process);
           const rollouts = { reach: this.systems.reach(process.name), follow: noRollouts.follow };
-          return (registry = createRegistry(noDataplane, noAgent, { fence }, noDeployer, rollouts));
+          const [random, { log }] = [process.random.split('deployer'), process];
+          const deployer = createNodeDeployer({ registry: () => own, reader, rows, ask, clock, random, log });
+          const own: ActorRegistry = createRegistry(noDataplane, noAgent, { fence }, deployer, rollouts);
+          return (registry = own);
         },
         onStarted: ({ host }) => this.say(host, clusterId, { type: 'cluster.open', name: 'simulated' }),
         onHostShard: (grant, { host: inlet, reader, process: { log } }) =>

@@ -1,7 +1,7 @@
 /**
  * The workload of the cloud: all charts and actors of the product's registry on controllers and workers, tenants with
  * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of
- * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25 and K27. Started by simulation-run.ts.
+ * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25, K27 and K28. Started by simulation-run.ts.
  */
 import { checkGatewayPermits, checkRunningIncarnations } from '../../checkers/kernel-facts.ts';
 import { checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
@@ -14,6 +14,7 @@ import {
   movesIn,
 } from '../../checkers/network-promises.ts';
 import { givenUpIn } from '../../checkers/given-up-runs.ts';
+import { checkManagedObjects } from '../../checkers/deployments.ts';
 import { checkHostsUnderWay, checkStops } from '../../checkers/rollouts.ts';
 import { checkRunEpochs } from '../../checkers/moved-vms.ts';
 import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
@@ -29,6 +30,7 @@ import { sharedShards } from '@photoncloud/runtime/journal/shard-placement';
 import type { Scenario, ScenarioOf } from '../runtime-scenario.ts';
 import type { SimulatedClients } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
+import { CloudDeployments } from './cloud-deployments.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
 import { CloudLosses } from './cloud-losses.ts';
@@ -59,6 +61,7 @@ class CloudScenario implements Scenario {
   private readonly storage: CloudStorage;
   private readonly rollouts: CloudRollouts;
   private readonly losses: CloudLosses;
+  private readonly deployments: CloudDeployments;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
   private readonly rows: RowWatch;
@@ -72,12 +75,13 @@ class CloudScenario implements Scenario {
     this.storage = new CloudStorage(simulation, this.workload);
     this.rollouts = new CloudRollouts(simulation, this.workload, [...this.hosts.kernels.keys()]);
     this.losses = new CloudLosses(simulation, this.workload, [...this.hosts.kernels.values()]);
+    this.deployments = new CloudDeployments(simulation, this.workload);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
     this.flows = new FlowWatch(simulation, this.hosts.underlay);
     this.rows = new RowWatch(simulation, [...this.hosts.kernels.values()]);
     this.failover = new FailoverCheck(simulation, this.hosts, this.workload);
-    this.finalChecks = this.failover.checks;
+    this.finalChecks = [...this.deployments.checks, ...this.failover.checks];
   }
 
   start(): void {
@@ -86,6 +90,7 @@ class CloudScenario implements Scenario {
     this.storage.start();
     this.rollouts.start();
     this.losses.start();
+    this.deployments.start();
     this.faults.begin();
     this.flows.begin();
     this.rows.begin();
@@ -96,11 +101,13 @@ class CloudScenario implements Scenario {
     this.storage.stop();
     this.rollouts.stop();
     this.losses.stop();
+    this.deployments.stop();
     this.faults.heal();
   }
 
   unsettled(): string | undefined {
-    if (this.failover.unsettled !== undefined) return this.failover.unsettled;
+    const checked = this.deployments.unsettled ?? this.failover.unsettled;
+    if (checked !== undefined) return checked;
     const running = this.simulation.nodes();
     let shards = 0;
     for (const { host, process } of running) {
@@ -136,6 +143,7 @@ class CloudScenario implements Scenario {
       ...checkRunEpochs(stored),
       ...checkHostsUnderWay(hosts.facts, stored),
       ...checkStops(stored),
+      ...checkManagedObjects(stored),
       // Beats that a deposed primary still takes count for their sender only: docs/decisions/0017-leading-gateway.md.
       ...(simulation.options.replicas === undefined ? checkGatewayPermits(hosts.facts) : []),
       ...checkStoredSnapshots(registry, storedActors(simulation.server), simulation.time.nowMs),

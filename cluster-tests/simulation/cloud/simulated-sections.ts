@@ -32,7 +32,7 @@ export interface SimulatedPlace {
 type Broken = Omit<SegmentBroken, 'section'>;
 
 export interface SimulatedSection extends Section<SimulatedPlace> {
-  readonly missing?: (segment: Segment) => Broken['reason'] | null;
+  readonly missing?: (segment: Segment) => Pick<Broken, 'reason' | 'key'> | null;
 }
 
 function standing({ kernel, segment }: SimulatedPlace): Segment {
@@ -118,7 +118,7 @@ const overlay: SimulatedSection = {
 
   // Seen through a dnsmasq.
   missing: ({ vxlanIfindex, served }) =>
-    vxlanIfindex === null && [...served.values()].some(({ pid }) => pid !== null) ? 'vxlan_gone' : null,
+    vxlanIfindex === null && [...served.values()].some(({ pid }) => pid !== null) ? { reason: 'vxlan_gone' } : null,
 };
 
 function makeNetworks(kernel: SimulatedKernel, segment: Segment, networks: readonly NetworkSpec[]): void {
@@ -204,8 +204,10 @@ const networks: SimulatedSection = {
   },
 
   missing: ({ served, bridges }) => {
-    if ([...served.values()].some(({ pid }) => pid === null)) return 'dnsmasq_gone';
-    return [...served.keys()].every((network) => bridges.has(network)) ? null : 'bridge_gone';
+    const ended = [...served].find(([, { pid }]) => pid === null)?.[0];
+    if (ended !== undefined) return { reason: 'dnsmasq_gone', key: ended };
+    const bare = [...served.keys()].find((network) => !bridges.has(network));
+    return bare === undefined ? null : { reason: 'bridge_gone', key: bare };
   },
 };
 

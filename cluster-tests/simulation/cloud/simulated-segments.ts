@@ -133,8 +133,8 @@ function brokenSegment(kernel: SimulatedKernel, vpc: string, sections: readonly 
   const watched = simulatedSections.filter(({ name }) => sections.includes(name));
   const segment = kernel.segments.get(vpc);
   for (const { name, missing } of watched) {
-    const reason = segment === undefined ? 'namespace_gone' : (missing?.(segment) ?? null);
-    if (reason !== null) return { section: name, reason, detail: `${vpc} on ${kernel.host}: ${reason}.` };
+    const lost = segment === undefined ? ({ reason: 'namespace_gone' } as const) : (missing?.(segment) ?? null);
+    if (lost !== null) return { section: name, ...lost, detail: `${vpc} on ${kernel.host}: ${lost.reason}.` };
   }
   return null;
 }
