@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { nameSchema } from '@photoncloud/machines/values/identifiers';
-import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
 import { issueCertificate, makeAuthority } from './certificate-authority.ts';
 import { nodeConfigSchema, type NodeConfig } from './node-config.ts';
 import { outgoingPorts } from './node-listeners.ts';
@@ -30,7 +30,12 @@ export interface InitRequest {
   readonly allowedSources: readonly string[];
   /** Tenants that get a token of their own in addition to the operator's. */
   readonly tenants: readonly string[];
-  readonly listenPorts: { readonly store: number; readonly peer: number; readonly api: number };
+  readonly listenPorts: {
+    readonly store: number;
+    readonly sentinel: number;
+    readonly peer: number;
+    readonly api: number;
+  };
 }
 
 /** How long a client's token is accepted; `photon token renew` makes the next one. */
@@ -89,7 +94,33 @@ function checkListenPorts(listenPorts: InitRequest['listenPorts']): void {
   }
 }
 
-/** @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store`, `listen_port_outgoing` */
+/**
+ * What nodes know of the store. One host has it alone; on three or more each has a server with a Sentinel, and a
+ * commit waits until most servers have it.
+ * @throws rejection `no_store`, `store_hosts`
+ */
+function storeOf(stores: readonly NodeRequest[], listenPorts: InitRequest['listenPorts']): StoreConfig {
+  const [first] = stores;
+  if (first === undefined) throw reject('no_store', 'name the store: --store NAME=ADDRESS');
+  const { address } = first;
+  const { store: listenPort, sentinel } = listenPorts;
+  if (stores.length === 1) return { address, listenPort, sentinels: [], replicas: 0 };
+  if (stores.length % 2 === 0)
+    throw reject(
+      'store_hosts',
+      `${stores.length} hosts for the store are no better than ${stores.length - 1}: name an odd number, or one`,
+    );
+  const twice = stores.find((one, at) => stores.findIndex((other) => other.address === one.address) < at);
+  if (twice !== undefined)
+    throw reject('store_hosts', `${twice.node} has the address of another store; each is a host of its own`);
+  const sentinels = stores.map((one) => ({ address: one.address, listenPort: sentinel }));
+  return { address, listenPort, sentinels, replicas: Math.floor(stores.length / 2) };
+}
+
+/**
+ * @throws rejection `cluster_exists`, `name_invalid`, `no_controller`, `no_store`, `store_hosts`,
+ *   `listen_port_outgoing`
+ */
 export async function initCluster(request: InitRequest): Promise<void> {
   const folder = resolve(request.folder);
   for (const name of [request.cluster, ...request.nodes.map((node) => node.node), ...request.tenants]) {
@@ -103,12 +134,11 @@ export async function initCluster(request: InitRequest): Promise<void> {
     }
   }
   checkListenPorts(request.listenPorts);
-  const find = (role: NodeConfig['role']): NodeRequest | undefined => request.nodes.find((node) => node.role === role);
-  const store = find('store');
-  const controller = find('controller');
+  const controller = request.nodes.find(({ role }) => role === 'controller');
   if (controller === undefined)
     throw new PhotonError('rejection', 'no_controller', 'name at least one controller: --controller NAME=ADDRESS');
-  if (store === undefined) throw new PhotonError('rejection', 'no_store', 'name the store: --store NAME=ADDRESS');
+  const stores = request.nodes.filter(({ role }) => role === 'store');
+  const store = storeOf(stores, request.listenPorts);
   if (existsSync(join(folder, 'authority'))) {
     throw new PhotonError('rejection', 'cluster_exists', `${folder} already contains a cluster; name another folder`);
   }
@@ -118,7 +148,9 @@ export async function initCluster(request: InitRequest): Promise<void> {
   await makeAuthority(authority, request.cluster);
   copyFileSync(join(authority, 'ca.crt'), join(clients, 'ca.crt'));
   const tokens = makeTokens(request, clients, `wss://${controller.address}:${request.listenPorts.api}/api`);
-  const passwords = new Map(request.nodes.map(({ node }) => [node, secret()]));
+  // Its servers log in at each other, so they have one password.
+  const ofStore = secret();
+  const passwords = new Map(request.nodes.map(({ node, role }) => [node, role === 'store' ? ofStore : secret()]));
   const users = request.nodes.flatMap((node) => storeUserOf(node, passwords.get(node.node) ?? ''));
   for (const node of request.nodes)
     await makeNode(request, node, { folder, authority, passwords, users, store, tokens });
@@ -127,6 +159,8 @@ export async function initCluster(request: InitRequest): Promise<void> {
 export const storeUserOf = ({ node, role }: NodeRequest, password: string): StoreUser[] =>
   role === 'store' ? [] : [{ node, role, sha256: digestOfPassword(password) }];
 
+type StoreConfig = NodeConfig['store'];
+
 export interface ClusterFacts {
   readonly folder: string;
   readonly authority: string;
@@ -134,13 +168,15 @@ export interface ClusterFacts {
   readonly passwords: ReadonlyMap<string, string>;
   /** What the store knows of them. */
   readonly users: readonly StoreUser[];
-  readonly store: NodeRequest;
+  readonly store: StoreConfig;
   readonly tokens: readonly TokenLine[];
 }
 
 /** Also called for a node that is added later (cluster-upkeep.ts). */
 export async function makeNode(
-  request: Pick<InitRequest, 'cluster' | 'listenPorts' | 'allowedRoots' | 'allowedSources'>,
+  request: Pick<InitRequest, 'cluster' | 'allowedRoots' | 'allowedSources'> & {
+    readonly listenPorts: Pick<InitRequest['listenPorts'], 'peer' | 'api'>;
+  },
   node: NodeRequest,
   common: ClusterFacts,
 ): Promise<void> {
@@ -153,7 +189,7 @@ export async function makeNode(
     address: node.address,
     peerListenPort: request.listenPorts.peer,
     apiListenPort: request.listenPorts.api,
-    store: { address: common.store.address, listenPort: request.listenPorts.store },
+    store: common.store,
     kernelPrefix: kernelPrefix(request.cluster, node.node),
     allowedRoots: request.allowedRoots,
     storage: node.storage ?? false,

@@ -89,7 +89,7 @@ export async function addNode(folder: string, node: NodeRequest, allowedRoots?: 
       cluster: model.cluster,
       allowedRoots: allowedRoots ?? model.allowedRoots,
       allowedSources: model.allowedSources,
-      listenPorts: { store: model.store.listenPort, peer: model.peerListenPort, api: model.apiListenPort },
+      listenPorts: { peer: model.peerListenPort, api: model.apiListenPort },
     },
     node,
     {
@@ -97,14 +97,14 @@ export async function addNode(folder: string, node: NodeRequest, allowedRoots?: 
       authority,
       passwords: new Map([[node.node, password]]),
       users: [],
-      store: { node: first, role: 'store', address: model.store.address },
+      store: model.store,
       tokens: tokens === undefined ? [] : (JSON.parse(readFileSync(tokens, 'utf8')) as TokenLine[]),
     },
   );
   return target;
 }
 
-/** The store node takes the new users up while it runs; on another computer an operator copies the file there. */
+/** Store nodes take the new users up while they run; on other computers an operator copies the file there. */
 function addStoreUsers(folder: string, users: readonly StoreUser[]): void {
   for (const name of nodeFolders(folder)) {
     const path = join(folder, 'nodes', name, storeUsersFile);

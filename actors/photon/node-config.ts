@@ -25,7 +25,9 @@ export const nodeConfigSchema = z.strictObject({
   store: z.strictObject({
     address: z.ipv4(),
     listenPort,
-    /** How many replicas must acknowledge a commit; the store that this cluster starts for itself has no replicas. */
+    /** Of a store of several hosts: the Sentinels, one beside each server. Empty: one server, which has none. */
+    sentinels: z.array(z.strictObject({ address: z.ipv4(), listenPort })).default([]),
+    /** How many replicas must acknowledge a commit. */
     replicas: z.int().min(0).max(8).default(0),
     /** The durability level of a commit before it is answered; default: the strongest that the store offers. */
     durability: z.enum(durabilities).optional(),
@@ -84,7 +86,13 @@ export function openNodeFolder(path: string): NodeFolder {
 
 /** @param given REDIS_URL: when set, it replaces the store that this cluster starts for itself */
 export function storeUrlOf(folder: NodeFolder, given: string | undefined): string {
-  const { address, listenPort: port } = folder.config.store;
+  const { address, listenPort: port, sentinels } = folder.config.store;
   const user = folder.config.role === 'store' ? 'photon' : folder.config.node;
-  return given ?? `redis://${user}:${encodeURIComponent(folder.storePassword)}@${address}:${port}`;
+  const password = encodeURIComponent(folder.storePassword);
+  const login = `${user}:${password}`;
+  if (given !== undefined) return given;
+  if (sentinels.length === 0) return `redis://${login}@${address}:${port}`;
+  const hosts = sentinels.map((one) => `${one.address}:${one.listenPort}`).join(',');
+  const ownLogin = `sentinelUser=${user}&sentinelPassword=${password}`;
+  return `redis+sentinel://${login}@${hosts}/${folder.config.cluster}?${ownLogin}`;
 }

@@ -33,6 +33,7 @@ interface InitOptions {
   readonly allowSource?: string[];
   readonly tenant?: string[];
   readonly storePort: number;
+  readonly sentinelPort: number;
   readonly peerPort: number;
   readonly apiPort: number;
 }
@@ -43,7 +44,7 @@ function addInit(program: Command): void {
     .description('make the folders of a new cluster: authority, certificates, tokens, one folder per node')
     .requiredOption('--dir <folder>', 'folder to make; must not contain a cluster')
     .requiredOption('--cluster <name>', 'name of the cluster')
-    .option('--store <name=address>', 'node that runs the store', request('store'))
+    .option('--store <name=address>', 'node that runs the store; three or five: with replicas', request('store'))
     .option('--controller <name=address>', 'controller node, repeatable', request('controller'))
     .option('--worker <name=address>', 'worker node, repeatable', request('worker'))
     .option('--storage <name=address>', 'worker node that takes shared volumes, repeatable', request('worker'))
@@ -51,6 +52,7 @@ function addInit(program: Command): void {
     .option('--allow-source <cidr>', 'private network from which workers may fetch images, repeatable', collect)
     .option('--token <tenant>', 'also make a token for this tenant, repeatable', collect)
     .option('--store-port <number>', 'TCP port of the store', portNumber, 6379)
+    .option('--sentinel-port <number>', 'TCP port of the Sentinels of a store with replicas', portNumber, 26_379)
     .option('--peer-port <number>', 'TCP port for links between nodes', portNumber, 7443)
     .option('--api-port <number>', 'TCP port of the control API', portNumber, 7444)
     .action(async (options: InitOptions & { token?: string[] }) => {
@@ -62,7 +64,12 @@ function addInit(program: Command): void {
         allowedRoots: options.allowRoot ?? [],
         allowedSources: options.allowSource ?? [],
         tenants: options.token ?? [],
-        listenPorts: { store: options.storePort, peer: options.peerPort, api: options.apiPort },
+        listenPorts: {
+          store: options.storePort,
+          sentinel: options.sentinelPort,
+          peer: options.peerPort,
+          api: options.apiPort,
+        },
       });
       say(`made ${options.dir}: copy nodes/<name> to its computer; use clients/operator.json with photon --as`);
       say(`node certificates last ${nodeCertificateDays} days: photon node renew --dir ${options.dir} renews them`);

@@ -32,7 +32,7 @@ test('the store ends instead of acknowledging what it cannot write, and serves a
     allowedRoots: [],
     allowedSources: [],
     tenants: [],
-    listenPorts: { store: listenPort, peer: 7443, api: 7444 },
+    listenPorts: { store: listenPort, sentinel: 26379, peer: 7443, api: 7444 },
   });
   const folder = openNodeFolder(join(root, 'nodes/s1'));
   const home = join(folder.path, 'store');

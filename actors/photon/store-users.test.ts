@@ -48,7 +48,7 @@ test.before(async () => {
   listenPort = await freeListenPort();
   const node = (name: string, role: 'store' | 'controller' | 'worker') => ({ node: name, role, address: '127.0.0.1' });
   const nodes = [node('s1', 'store'), node('c1', 'controller'), node('w1', 'worker'), node('w2', 'worker')];
-  const listenPorts = { store: listenPort, peer: 7443, api: 7444 };
+  const listenPorts = { store: listenPort, sentinel: 26379, peer: 7443, api: 7444 };
   await initCluster({
     folder: root,
     cluster: 'users',

@@ -1,7 +1,8 @@
 /**
  * Users of the store that a store node starts: one per node, named like it, each with a password of its own. The file
  * `store-users.json` of the store node has their digests; each node has its password in `store.password`. The user
- * `photon`, whose password the store node has, is for operators.
+ * `photon`, whose password the store node has, is for operators. Where the store has several hosts, their servers and
+ * Sentinels log in at each other as users whose names no node can have, with the same password.
  *
  * A controller may use all keys of its cluster. A worker writes only the shard of its host and the five keys about
  * nodes and their clock that every node writes; of other shards it reads what deduplication needs: outboxes and
@@ -50,10 +51,40 @@ export function rulesOf({ node, role, sha256 }: StoreUser, cluster: string): rea
   return [...login, ...here, `(${shared} ${sharedWrites})`, `(${foreign} ${foreignReads})`];
 }
 
+/** With which a replica follows its primary, and a Sentinel watches servers and replaces the primary. */
+export const replicaUser = 'photon.replica';
+export const sentinelUser = 'photon.sentinel';
+const sentinelRights =
+  '+ping +info +role +subscribe +publish +multi +exec +replicaof +slaveof +config|rewrite +client|setname ' +
+  '+client|kill +script|kill';
+
 /** The text of the ACL file. @param operatorPassword of the user `photon` */
 export function aclFile(cluster: string, operatorPassword: string, users: readonly StoreUser[]): string {
   const lines = users.map((user) => `user ${user.node} ${rulesOf(user, cluster).join(' ')}`);
   // The store node uses this one, also to add and remove the users of nodes while the store runs.
   const photon = `user photon on ~* &* ${everything} +acl|setuser +acl|deluser >${operatorPassword}`;
   return [defaultUser, photon, ...lines, ''].join('\n');
+}
+
+/** The users of a server that has replicas or is one, besides those of `aclFile`. */
+export const replicationUsers = (password: string): string =>
+  [
+    `user ${replicaUser} on resetchannels -@all +ping +psync +replconf #${digestOfPassword(password)}`,
+    `user ${sentinelUser} on &* -@all ${sentinelRights} #${digestOfPassword(password)}`,
+    '',
+  ].join('\n');
+
+/** The rules of a node's user at a Sentinel: it may ask which server is the primary, and which others there are. */
+export const sentinelRulesOf = ({ sha256 }: StoreUser): readonly string[] => [
+  'on',
+  `#${sha256}`,
+  'resetchannels',
+  '-@all',
+  ...'+ping +info +client|setname +sentinel|get-master-addr-by-name +sentinel|sentinels +sentinel|replicas'.split(' '),
+];
+
+/** The text of a Sentinel's ACL file. The other Sentinels log in as `photon`. */
+export function sentinelAclFile(operatorPassword: string, users: readonly StoreUser[]): string {
+  const lines = users.map((user) => `user ${user.node} ${sentinelRulesOf(user).join(' ')}`);
+  return ['user default off', `user photon on ~* &* +@all >${operatorPassword}`, ...lines, ''].join('\n');
 }

@@ -51,6 +51,7 @@ export async function startWorker(
       return Promise.reject(new PhotonError('fault', 'no_links', 'links to peers are not open yet'));
     return links.get(host, path, signal);
   };
+  const storeAddresses = [config.store, ...config.store.sentinels].map(({ address }) => address);
   const seal = openSeal(folder.path);
   const dataplane = await createDataplane({
     prefix: config.kernelPrefix,
@@ -60,7 +61,7 @@ export async function startWorker(
     allowedRoots: config.allowedRoots,
     storage: config.storage,
     allowedSources: config.allowedSources,
-    nodeAddresses: () => [config.address, config.store.address, ...nodeAddresses()],
+    nodeAddresses: () => [config.address, ...storeAddresses, ...nodeAddresses()],
     guests: config.guests,
     imageOwnerUid: config.imageOwnerUid ?? null,
     underlay: config.address,

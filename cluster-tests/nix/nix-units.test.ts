@@ -105,7 +105,8 @@ function declare(): void {
 
   test('a node of the declared cluster runs the programs of its roles', () => {
     const units = ['node01', 'node04', 'node06'].map((node) => Object.keys(of(node).units));
-    assert.equal(units, [['photoncloud-controller'], ['photoncloud-worker'], ['photoncloud-worker']]);
+    const ofControl = ['photoncloud-controller', 'photoncloud-store'];
+    assert.equal(units, [ofControl, ['photoncloud-worker'], ['photoncloud-worker']]);
     assert.match(unit('node04', 'worker'), /ExecStart=\S+\/bin\/photon worker --dir \/var\/lib\/photoncloud\/worker/);
     assert.equal([of('node04').modules.includes('vxlan'), of('node01').modules], [true, []]);
     assert.equal([of('node01').users, of('node04').users], [['photoncloud'], []]);
@@ -156,7 +157,7 @@ function declare(): void {
     assert.match(unit('node01', 'controller'), /^StartLimitIntervalSec=0$/m);
     assert.match(unit('node01', 'controller'), /^Requires=photoncloud-controller-api\.socket /m);
     assert.is(stops['photoncloud-controller'], false);
-    assert.is(sysctl['net.ipv4.ip_local_reserved_ports'], '7443,7444');
+    assert.is(sysctl['net.ipv4.ip_local_reserved_ports'], '6379,26379,7443,7444');
   });
 
   test('a switch of the host does not restart what owns guests, and stopping it does not end them', () => {
@@ -164,6 +165,14 @@ function declare(): void {
     assert.is(of('controller').restarts['photoncloud-controller'], true);
     for (const line of ['KillMode=process', 'Delegate=true', 'DelegateSubgroup=worker'])
       assert.match(unit('worker'), new RegExp(`^${line}$`, 'm'));
+  });
+
+  test('a switch does not restart a store of several hosts, which would all be away at once; one alone it does', () => {
+    assert.is(of('node01').restarts['photoncloud-store'], false);
+    assert.is(of('store').restarts['photoncloud-store'], true);
+    assert.match(unit('node01', 'store'), /^ExecStart=\S+\/photon store --dir \/var\/lib\/photoncloud\/store$/m);
+    assert.match(unit('node01', 'store'), /^ConditionPathExists=\/var\/lib\/photoncloud\/store\/node\.json$/m);
+    assert.match(unit('node01', 'controller'), /^After=.*photoncloud-store\.service/m);
   });
 
   test('a worker stays in the mount namespace of the host: what it mounts below /run/netns outlives it', () => {
@@ -201,6 +210,7 @@ function declare(): void {
             deployer = { enable = true; clientFile = "\${builtins.storeDir}/y"; };
             nixAgent.enable = true;
             worker.enable = true;
+            controller = { enable = true; address = "192.0.2.9"; apiListenPort = 7443; };
             tenants.acme.ports.probe.network = "front";
           };
         } ];
@@ -214,6 +224,7 @@ function declare(): void {
     assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.worker\.address: systemd holds it, and it is not declared/);
     assert.match(stderr, /- services\.photoncloud\.nixAgent\.trustedPublicKeys: the agent takes what these keys/);
+    assert.match(stderr, /- services\.photoncloud: two programs of this host are to listen at 192\.0\.2\.9:7443; give/);
     assert.match(stderr, /- services\.photoncloud\.tenants\.acme\.ports\.probe\.network: there is no network front/);
   });
 

@@ -45,8 +45,10 @@ let
       sentinels = lib.length (holdersOf [ "redis-sentinel" ]);
       stores = lib.length (holdersOf [ "store" ]);
     in
-    optional (sentinels > 0 && lib.elem sentinels [ 1 2 4 6 8 ])
+    optional (sentinels > 0 && !(lib.elem sentinels [ 3 5 7 ]))
       "${path}.nodes: ${toString sentinels} nodes hold the store with its Sentinels; a quorum needs 3, 5 or 7"
+    ++ optional (sentinels > 0 && stores > 0)
+      "${path}.nodes: some nodes run the store alone, others with a Sentinel; it is the one or the other"
     ++ optional (stores > 1) "${path}.nodes: ${toString stores} nodes run the store of its own; one does"
     ++ optional (sentinels == 0 && stores == 0) "${path}.nodes: no node holds the store"
     ++ map (program: "${path}.nodes: no node is a ${program}")
@@ -95,8 +97,8 @@ in
               type = types.enum [ "redis-sentinel" "store" "controller" "worker" ];
               example = "worker";
               description = ''
-                What a node with this role runs. redis-sentinel is a Redis with a Sentinel, which this module does not
-                configure.'';
+                What a node with this role runs. store is a Redis alone; redis-sentinel one that has replicas, or is one,
+                on three, five or seven nodes, with a Sentinel beside each.'';
             };
             needs = mkOption {
               type = types.listOf nodeName;

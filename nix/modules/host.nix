@@ -5,13 +5,19 @@ let
   inherit (lib) mkDefault mkIf mkOption types;
   cfg = config.services.photoncloud;
   enabled = lib.filter (role: cfg.${role}.enable) [ "store" "controller" "worker" "deployer" "nixAgent" ];
-  listenPorts = lib.unique (
-    lib.optional cfg.store.enable cfg.store.listenPort
-    ++ lib.optionals cfg.controller.enable [ cfg.controller.peerListenPort cfg.controller.apiListenPort ]
-    ++ lib.optional cfg.worker.enable cfg.worker.peerListenPort
-  );
+  listenersOf = role: ports: lib.optionals cfg.${role}.enable (map
+    (port: { inherit port; at = "${toString (cfg.${role}.address or node.address)}:${toString port}"; })
+    ports);
+  listeners =
+    listenersOf "store" ([ cfg.store.listenPort ] ++ lib.optional cfg.store.hasReplicas cfg.store.sentinelListenPort)
+    ++ listenersOf "controller" [ cfg.controller.peerListenPort cfg.controller.apiListenPort ]
+    ++ listenersOf "worker" [ cfg.worker.peerListenPort ];
+  listenPorts = lib.unique (map (one: one.port) listeners);
+  takenTwice = lib.unique (lib.filter
+    (at: lib.length (lib.filter (one: one.at == at) listeners) > 1)
+    (map (one: one.at) listeners));
   isUnprivileged = cfg.store.enable || cfg.controller.enable;
-  node = cfg.cluster.nodes.${cfg.node} or { roles = [ ]; };
+  node = cfg.cluster.nodes.${toString cfg.node} or { roles = [ ]; address = null; };
   programs = map (role: cfg.cluster.roles.${role}.program or null) node.roles;
   runs = program: mkIf (cfg.node != null && lib.elem program programs) { enable = mkDefault true; };
 in
@@ -44,7 +50,7 @@ in
 
   config = {
     services.photoncloud = {
-      store = runs "store";
+      store = lib.mkMerge [ (runs "store") (runs "redis-sentinel") ];
       controller = runs "controller";
       worker = runs "worker";
     };
@@ -61,6 +67,12 @@ in
           message = "services.photoncloud.${role}.address: systemd holds it, and it is not declared; set it to the "
             + "address that photon init got, or say which node of the cluster this is (services.photoncloud.node)";
         }) [ "controller" "worker" ]
+      ++ map
+        (at: {
+          assertion = false;
+          message = "services.photoncloud: two programs of this host are to listen at ${at}; give one of them another "
+            + "port, here and in its node.json";
+        }) takenTwice
     );
     # So that no outgoing connection has one of them when its socket is opened, whatever the range of those is.
     boot.kernel.sysctl = mkIf (listenPorts != [ ]) {

@@ -274,5 +274,26 @@ in
         "${cluster}.nodes: 2 nodes hold the store with its Sentinels; a quorum needs 3, 5 or 7"
       ];
     };
+    "a store that is on one node alone and on others with Sentinels, four of them, two at one address" = {
+      declaration.cluster = {
+        roles = {
+          store.program = "redis-sentinel";
+          alone.program = "store";
+          controller.program = "controller";
+          worker.program = "worker";
+        };
+        nodes = nodes // {
+          three = { address = "192.0.2.3"; roles = [ "store" ]; };
+          four = { address = "192.0.2.3"; roles = [ "store" ]; };
+          five = { address = "192.0.2.5"; roles = [ "store" ]; };
+          six = { address = "192.0.2.6"; roles = [ "alone" ]; };
+        };
+      };
+      says = [
+        "${cluster}.nodes.three.address: 192.0.2.3 is that of four, too"
+        "${cluster}.nodes: 4 nodes hold the store with its Sentinels; a quorum needs 3, 5 or 7"
+        "${cluster}.nodes: some nodes run the store alone, others with a Sentinel; it is the one or the other"
+      ];
+    };
   };
 }

@@ -54,6 +54,31 @@ async function boxesOf(sentinel: StoreAddress, masterName: string): Promise<read
   }
 }
 
+/**
+ * The box that most of the Sentinels name as primary, as `host:port`; undefined when most of them do not answer, or not
+ * alike. A server that starts asks it, because the one that it served as may have been replaced meanwhile.
+ */
+export async function namedPrimary(address: StoreAddress): Promise<string | undefined> {
+  if (address.kind !== 'sentinel') return undefined;
+  const { masterName } = address;
+  const answers = await Promise.all(
+    sentinelAddresses(address).map(async (sentinel) => {
+      const client = connectForQuestion(sentinel);
+      try {
+        const named = await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', masterName);
+        return Array.isArray(named) ? named.join(':') : undefined;
+      } catch {
+        return undefined;
+      } finally {
+        client.disconnect();
+      }
+    }),
+  );
+  return answers.find(
+    (one) => one !== undefined && answers.filter((other) => other === one).length * 2 > answers.length,
+  );
+}
+
 /** @param fields names and values alternating, as a Sentinel lists a replica */
 function addressIn(fields: readonly string[]): string {
   const valueOf = (field: string): string =>
