@@ -217,6 +217,18 @@ test('a host that is not declared any more ends its permit before another leads'
   assert.equal([ended.state, ended.context.active, Object.keys(ended.context.gateways)], ['ready', 'w2', ['w2']]);
 });
 
+test('a leader that is not declared any more is not taken for the other host, which is not heard', () => {
+  const moved = step(n.held, 'ready', n.declare('update', { hosts: ['w3', 'w2'] }));
+  assert.is(moved.state, 'opening');
+  const away = step(moved.context, 'opening', n.stands(3, 'silent'));
+  assert.is(away.state, 'moving');
+  const unheard = step(away.context, 'moving', n.gateway(2, { heard: false }));
+  const waited = step(unheard.context, 'moving', 'handover', 60_000);
+  assert.is(waited.state, 'moving', 'w1 may lead still');
+  const ended = step(waited.context, 'moving', dropped(1));
+  assert.equal([ended.state, ended.context.active], ['ready', 'w2']);
+});
+
 test('the conditions say what is wrong with the standby, and the failure why nothing gets out', () => {
   const conditionOf = (context: ExternalNetworkContext) => {
     const { status, reason, message } = context.conditions.find(({ type }) => type === 'Standby') ?? {};

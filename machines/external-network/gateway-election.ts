@@ -61,8 +61,12 @@ const isPresent = (election: Election, host: string): boolean => {
   return standing === 'present' && uplink === 'up';
 };
 
-/** When another gateway host that is present has said that it does not hear it; null when none has. */
+/**
+ * When the other gateway host, which is present, has said that it does not hear it; null when it has not. One that is
+ * not declared any more is nobody's other one: what they say is of each other.
+ */
 function accusedAt(election: Election, host: string): number | null {
+  if (!election.order.includes(host)) return null;
   const accuser = election.order.find((other) => other !== host && isPresent(election, other));
   return accuser === undefined ? null : viewOf(election, accuser).unheardAt;
 }
