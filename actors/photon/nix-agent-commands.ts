@@ -3,41 +3,14 @@
  * there. `run` is the agent (a unit of nix/modules/nix-agent.nix); the others are used by whoever rolls out, over ssh.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import { reject } from '@photoncloud/runtime/contract/errors';
 import type { Command } from 'commander';
 import { withExamples } from './cli/cli-options.ts';
 import { say, warn } from './cli/terminal-text.ts';
-import { lockFolder } from './folder-lock.ts';
-import { HostRollout } from './nix-agent/host-rollout.ts';
-import { NixSystem } from './nix-agent/nix-system.ts';
-import { RolloutFolder, desiredSystem, readSettings, type RolloutRecord } from './nix-agent/rollout-files.ts';
+import { RolloutFolder, desiredSystem, type RolloutRecord } from './nix-agent/rollout-files.ts';
 
 const defaultFolder = '/var/lib/photoncloud/nix-agent';
-const pollMs = 500;
-
 const lineOf = ({ state, system, why }: RolloutRecord): string => `${state.padEnd(21)}  ${system}  ${why}`.trimEnd();
-
-async function runAgent(dir: string, settingsPath: string): Promise<void> {
-  const settings = readSettings(settingsPath);
-  const lock = await lockFolder(dir);
-  let isStopping = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => (isStopping = true));
-  const rollout = new HostRollout({
-    folder: new RolloutFolder(dir),
-    host: new NixSystem(settings, dir),
-    settings,
-    say: (one) => say(lineOf(one)),
-    isStopping: () => isStopping,
-  });
-  await rollout.resume();
-  while (!isStopping) {
-    const desired = rollout.pending();
-    if (desired === undefined) await pause(pollMs);
-    else await rollout.carryOut(desired);
-  }
-  await lock.release();
-}
 
 export function addNixAgent(program: Command): void {
   const agent = program
@@ -50,7 +23,8 @@ export function addNixAgent(program: Command): void {
     .option(...dir)
     .requiredOption('--settings <file>', 'trusted keys, health checks and deadlines, as JSON')
     .action(async (options: { readonly dir: string; readonly settings: string }) => {
-      await runAgent(options.dir, options.settings);
+      const { runAgent } = await import('./nix-agent/agent-run.ts');
+      await runAgent(options.dir, options.settings, (record) => say(lineOf(record)));
       process.exit(0);
     });
   const request = agent

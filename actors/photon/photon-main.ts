@@ -1,12 +1,14 @@
-/** The `photon` program: the node roles, `photon init`, and the CLI. */
+/**
+ * The `photon` program: the node roles, `photon init`, and the CLI. What only some commands need is imported when one
+ * of them runs: a client is called many times, and half of what the program can load is of no use to it.
+ */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { nodeCertificateDays } from './certificate-authority.ts';
 import { callerPath, portNumber } from './cli/cli-options.ts';
 import { createCli } from './cli/cli-program.ts';
 import { explain } from './cli/cli-session.ts';
 import { say, warn } from './cli/terminal-text.ts';
-import { initCluster, type NodeRequest } from './cluster-init.ts';
+import type { NodeRequest } from './cluster-init.ts';
 import type { NodeConfig } from './node-config.ts';
 import { addNixAgent } from './nix-agent-commands.ts';
 import { addUpgrade } from './upgrade-commands.ts';
@@ -56,6 +58,8 @@ function addInit(program: Command): void {
     .option('--peer-port <number>', 'TCP port for links between nodes', portNumber, 7443)
     .option('--api-port <number>', 'TCP port of the control API', portNumber, 7444)
     .action(async (options: InitOptions & { token?: string[] }) => {
+      const { initCluster } = await import('./cluster-init.ts');
+      const { nodeCertificateDays } = await import('./certificate-authority.ts');
       const { store = [], controller = [], worker = [], storage = [] } = options;
       await initCluster({
         folder: callerPath(options.dir),

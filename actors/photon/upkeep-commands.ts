@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { wholeNumber, withExamples } from './cli/cli-options.ts';
 import { say } from './cli/terminal-text.ts';
-import { addNode, renewCertificates, renewToken } from './cluster-upkeep.ts';
 import type { NodeRequest } from './cluster-init.ts';
 
 const until = (ms: number): string => new Date(ms).toISOString().slice(0, 16);
@@ -35,6 +34,7 @@ export function addUpkeep(
     .requiredOption(...dir)
     .option('--days <number>', 'how long they are valid', wholeNumber)
     .action(async (names: readonly string[], options: { readonly dir: string; readonly days?: number }) => {
+      const { renewCertificates } = await import('./cluster-upkeep.ts');
       for (const each of await renewCertificates(options.dir, names, Date.now(), options.days)) {
         const files = `${join(options.dir, 'nodes', each.node)}/node.crt and node.key`;
         say(`${each.renewed ? 'renewed' : 'valid  '}  ${until(each.expiresMs)}  ${files}`);
@@ -50,6 +50,7 @@ export function addUpkeep(
     .option('--storage <name=address>', 'worker node that takes shared volumes, repeatable', requestOf('worker'))
     .option('--allow-root <folder>', 'folder from which it may import images, repeatable', collect)
     .action(async ({ dir: folder, controller = [], worker = [], storage = [], allowRoot }: AddOptions) => {
+      const { addNode } = await import('./cluster-upkeep.ts');
       const storages = storage.map((one) => ({ ...one, storage: true }));
       for (const request of [...controller, ...worker, ...storages])
         say(`made ${await addNode(folder, request, allowRoot)}`);
@@ -60,7 +61,8 @@ export function addUpkeep(
     .description('make a new token for a client; the former one is refused as soon as controllers have the new file')
     .requiredOption(...dir)
     .option('--days <number>', 'how long it is valid', wholeNumber)
-    .action((principal: string, options: { readonly dir: string; readonly days?: number }) => {
+    .action(async (principal: string, options: { readonly dir: string; readonly days?: number }) => {
+      const { renewToken } = await import('./cluster-upkeep.ts');
       for (const path of renewToken(options.dir, principal, Date.now(), options.days)) say(`renewed  ${path}`);
     });
   withExamples(token, 'token renew acme --dir /root/cluster');

@@ -306,8 +306,8 @@ test('a reader that closes the pipe ends a watch, and no apply half way', async 
 
 test('list -o wide shows addresses, host, restarts and age; --watch -o json prints lines of JSON', async () => {
   const wide = (await cli.run(['list', 'vm', '-o', 'wide'])).stdout.split('\n');
-  assert.match(wide[0] ?? '', /ADDRESSES +HOST +RESTARTS +AGE/);
-  assert.match(wide[1] ?? '', /vm\/acme\/long .* 10\.0\.0\.5 +w2 +2 +-/);
+  assert.match(wide[0] ?? '', /ADDRESSES +HOST +RESTARTS +MANAGED BY +AGE/);
+  assert.match(wide[1] ?? '', /vm\/acme\/long .* 10\.0\.0\.5 +w2 +2 +- +-/);
   assert.is(bornMs('01HF7YAT000000000000000000'), 1_700_000_000_000);
   const changes = setInterval(() => store.put('vm/acme/long', 'stopped'), 200);
   const json = cli.run(['list', 'vm', '--watch', '-o', 'json'], { head: true }).finally(() => clearInterval(changes));
