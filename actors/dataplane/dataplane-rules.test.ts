@@ -224,13 +224,14 @@ test('a value from a spec is written as JSON or as an argument of its own on the
     pidFile: '/r/pid',
     agentSocket: '/r/a',
     toolingSocket: '/r/t',
+    guestSocket: '/r/guest',
     console: '/k/console',
     consoleSocket: '/r/console',
     emptyFolder: '/r/empty',
     seed: '/r/seed',
   };
   const boot = { kernel: '/k', initrd: '/i', commandLine: 'a=1,b=2 -S' };
-  const words = incarnationArguments(spec, {
+  const parts = {
     name: 'm',
     files,
     libDir: undefined,
@@ -239,7 +240,8 @@ test('a value from a spec is written as JSON or as an argument of its own on the
     tapOf: () => 'tap0',
     fileOf: () => '/v,x/V.qcow2',
     boot,
-  });
+  };
+  const words = incarnationArguments(spec, parts);
   assert.ok(words.includes('a=1,b=2 -S'));
   assert.not.ok(words.some((word) => word.includes('secret')));
   const after = (flag: string): string[] => words.filter((_, index) => words[index - 1] === flag);
@@ -256,6 +258,17 @@ test('a value from a spec is written as JSON or as an argument of its own on the
   assert.equal([werror, rerror], ['stop', 'stop'], 'the guest would see an error that passes');
   assert.is(JSON.parse(after('-device').at(-1) ?? '').serial, 'seed', 'last, so that no disk gets another name');
   assert.is(JSON.parse(after('-blockdev').at(-1) ?? '')['read-only'], true);
+  const withAgent = incarnationArguments({ ...spec, guestAgent: true }, parts);
+  const added = withAgent.filter((word) => !words.includes(word));
+  assert.equal(
+    withAgent.filter((word) => !added.includes(word) && word !== '-device' && word !== '-chardev'),
+    words.filter((word) => word !== '-device' && word !== '-chardev'),
+    'the port of a guest agent changes nothing else',
+  );
+  assert.is(added[0], 'socket,id=guest,path=/r/guest,server=on,wait=off');
+  const [, controller, port] = added.map((word, at) => (at === 0 ? {} : (JSON.parse(word) as Record<string, string>)));
+  assert.equal([controller?.['bus'], controller?.['addr']], ['pcie.0', '1e.0'], 'an address that nothing else gets');
+  assert.is(port?.['name'], 'org.qemu.guest_agent.0');
 });
 
 test('messages of the kernel become errors of the group that says what the caller must do', () => {

@@ -55,6 +55,7 @@ export interface ActorParts extends Pick<
   | 'historyTail'
   | 'output'
   | 'figures'
+  | 'facts'
   | 'intake'
 > {
   readonly performers?: Readonly<Record<string, Performer>>;

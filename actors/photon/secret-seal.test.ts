@@ -72,6 +72,7 @@ const specOf = (userData: string | null): VmSpec => ({
   placement: { antiAffinity: null },
   hostFailurePolicy: 'none',
   hostFailureSeconds: 20,
+  guestAgent: false,
   nics: [{ ...nic, name: 'eth0', portSecurity: true }],
   disks: [],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },

@@ -18,7 +18,7 @@ import { StrayBindings } from '../agent/stray-bindings.ts';
 import type { Dataplane } from '../dataplane/contract/dataplane-contract.ts';
 import { volumeFiguresPath } from '../dataplane/contract/storage-contract.ts';
 import { serveVolumeFigures } from './volume-figures-routes.ts';
-import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
+import { consolePath, guestPath } from '../dataplane/contract/incarnation-contract.ts';
 import { incomingPath } from '../dataplane/contract/storage-contract.ts';
 import { createDataplane } from '../dataplane/linux-dataplane.ts';
 import { createRegistry } from '../registry.ts';
@@ -26,6 +26,7 @@ import { Announcements } from './announcements.ts';
 import type { RolloutPort } from '../rollout/rollout-port.ts';
 import { takeIncoming } from './incoming-bytes.ts';
 import { emptyHost } from './fenced-host.ts';
+import { serveGuest } from './guest-routes.ts';
 import { joinAsMember, type MemberParts } from './member-node.ts';
 import { AskedAgent, nixAgentPath } from './nix-agent/asked-agent.ts';
 import { noDeployer, noHosts, noRollouts } from './no-dataplane.ts';
@@ -103,6 +104,8 @@ export async function startWorker(
     routes: {
       [consolePath]: (request, response) =>
         void serveConsole(dataplane, config.node, (request.url ?? '').slice(consolePath.length), response, log),
+      [guestPath]: ({ url = '' }, response) =>
+        void serveGuest(dataplane, incarnationOf(url.slice(guestPath.length), config.node), response, log),
       [nixAgentPath]: (request, response) => nixAgent.serve((request.url ?? '').slice(nixAgentPath.length), response),
       [blobPath]: (request, response) =>
         void serveFile(() => openBlob(dataplane, (request.url ?? '').slice(blobPath.length)), response, log),
@@ -112,7 +115,7 @@ export async function startWorker(
     },
     streams: {
       [consolePath]: async (path, peer) => {
-        const incarnation = consoleOf(path.slice(consolePath.length), config.node);
+        const incarnation = incarnationOf(path.slice(consolePath.length), config.node);
         // Only controllers ask for tenants whose token they have seen.
         if (incarnation === undefined || !mayCommand(peer)) throw reject('console_absent', 'there is no such console');
         return await dataplane.openConsole(incarnation);
@@ -194,7 +197,7 @@ async function serveFile(open: () => Opened, response: ServerResponse, log: Log)
 }
 
 /** @param vm `<tenant>/<name>` @returns the actor id of its incarnation here */
-function consoleOf(vm: string, node: string): string | undefined {
+function incarnationOf(vm: string, node: string): string | undefined {
   const [, tenant, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,63})$/.exec(vm) ?? [];
   return tenant === undefined || name === undefined ? undefined : idOf('incarnation', tenant, name, node);
 }
@@ -208,7 +211,7 @@ async function serveConsole(
   log: Log,
 ): Promise<void> {
   try {
-    const incarnation = consoleOf(vm, node);
+    const incarnation = incarnationOf(vm, node);
     if (incarnation === undefined) return void response.writeHead(404).end();
     const text = await dataplane.readConsole(incarnation);
     response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(text);

@@ -6,7 +6,7 @@ import { shownLoss } from '@photoncloud/machines/vm/vm-loss';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
 import { canMigrate } from '@photoncloud/machines/vm/vm-migration';
 import { vmKind, type VmSpec } from '@photoncloud/machines/vm/vm-protocol';
-import { consolePath } from '../dataplane/contract/incarnation-contract.ts';
+import { consolePath, guestPath } from '../dataplane/contract/incarnation-contract.ts';
 import { defineActor } from '../kind/kind-definition.ts';
 
 /** Its tenant sees how the last move went, and operators see between which hosts. */
@@ -59,6 +59,7 @@ function toVersion2({ state, context }: Stored): Stored {
       ...spec,
       nics: spec.nics.map((nic) => ({ ...plain, ...nic })),
       seed: { userData: null, sshKeys: [], network: true },
+      guestAgent: false,
       placement: { antiAffinity: null },
       hostFailurePolicy: 'none',
       hostFailureSeconds: 20,
@@ -76,6 +77,11 @@ export const vmDefinition = defineActor(vmKind, {
   output: (id, { lastRun }: VmContext) => {
     const { tenant, name } = partsOfId(id);
     return lastRun === null ? null : { node: lastRun.host, path: `${consolePath}${tenant}/${name}` };
+  },
+  facts: (id, { host, runSpec, runningSince }: VmContext) => {
+    const { tenant, name } = partsOfId(id);
+    const hasAgent = runSpec?.guestAgent === true && runningSince !== null && host !== null;
+    return hasAgent ? { node: host.name, path: `${guestPath}${tenant}/${name}` } : null;
   },
   operatorOnly: ['host', 'proof', 'wiring', 'migration', 'lastMigrationHosts', 'loss', 'lastLossHost'],
   ignored: [

@@ -4,7 +4,8 @@
 /**
  * A VM with a page and SQLite on its local volume moves between two workers while visits are made: the guest is the
  * same afterwards, every acknowledged visit is there, nothing is left where it was, and the next move succeeds. What
- * cannot be moved is refused with the reason. QEMU is the real one; processes are counted in the kernels.
+ * cannot be moved is refused with the reason. Its QEMU guest agent is asked before and afterwards. QEMU and the agent
+ * are the real ones; processes are counted in the kernels.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { spawn } from 'node:child_process';
@@ -13,9 +14,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { publicPlace } from '../demo/tenant-view.ts';
 import { readGuest, visitGuest, type GuestPlace } from '../demo/guest-page.ts';
-import { buildGuestImage } from '../guest/guest-image.ts';
+import { buildGuestImage, findGuestAgent } from '../guest/guest-image.ts';
 import { asParams } from './api-session.ts';
-import { defaultNodes, launchCluster, type PhotonCluster } from './cluster-launch.ts';
+import { defaultNodes, launchCluster, photonCli, type PhotonCluster } from './cluster-launch.ts';
 import { sightOf } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import { publicNetwork } from './outside-guest.ts';
@@ -156,7 +157,7 @@ async function move(to: string): Promise<Summary> {
 }
 
 test.before(async () => {
-  const guest = await buildGuestImage();
+  const guest = await buildGuestImage({ agent: true });
   const uplinks = publicNetwork.hosts;
   const images = { '/run/guest': guest.folder };
   cluster = await launchCluster({ stem: 'moves', images, nodes: defaultNodes, uplinks });
@@ -166,7 +167,7 @@ test.before(async () => {
   const page = { direction: 'ingress', protocol: 'tcp', ports: { from: 80, to: 80 } };
   await acme.ask('security-group.create', 'web', { rules: [page, { direction: 'egress' }] });
   const nics = [{ network: 'front', securityGroups: ['web'] }];
-  await acme.ask('vm.create', 'web', { ...acme.vmParams(), nics, restart: 'never' });
+  await acme.ask('vm.create', 'web', { ...acme.vmParams(), nics, restart: 'never', guestAgent: true });
   await acme.reachState(vm, /^running$/, 120_000);
   await ofSystem('external-network.create', 'public', publicNetwork);
   await acme.ask('router.create', 'edge', { external: { network: 'public' } });
@@ -180,6 +181,31 @@ test.after(async () => {
   acme?.close();
   await cluster?.topology.stop(0);
 });
+
+/** What `photon describe` says of the guest. */
+const saidByGuest = async (): Promise<string> =>
+  /^guest:\n(?: .*\n)+/m.exec(await photonCli(cluster.clientFile, ['describe', vm]))?.[0] ?? 'nothing';
+
+function declareAgent(when: string): void {
+  if (findGuestAgent() === undefined) {
+    test.skip('there is no QEMU guest agent: the set-up unpacks it on Debian');
+    return;
+  }
+  test(`its guest agent says system, name and addresses ${when}`, async () => {
+    const { ports } = (await acme.find(vm))?.status as { readonly ports: Record<string, Record<string, string>> };
+    const { address = '', mac = '' } = Object.values(ports)[0] ?? {};
+    const words = (await saidByGuest()).replaceAll(/ +/g, ' ').split('\n ');
+    assert.ok(words.includes('guest agent answers'), words.join('\n'));
+    assert.ok(words.includes('system Guest of the tests 1'), words.join('\n'));
+    assert.ok(words.includes('host name web'), words.join('\n'));
+    const nic = words.find((line) => line.startsWith('interface eth0')) ?? '';
+    assert.ok(nic.startsWith(`interface eth0 ${mac}, ${address}/24`), nic);
+    const { figures, facts } = await acme.client.call('actor.figures', { id: vm });
+    assert.equal([figures, facts?.[0]], [{}, { name: 'guest agent', values: ['answers'] }]);
+  });
+}
+
+declareAgent('where it was started');
 
 test('what cannot be moved is refused with the reason, and nothing has happened', async () => {
   const { host, canMigrate } = await statusOf();
@@ -205,6 +231,8 @@ test('it moves forth and back while visits are made', async () => {
     assert.equal([await tapsOn(from), await tapsOn(to)], [1, 2]);
   }
 });
+
+declareAgent('after it has moved');
 
 test('a move that is ended before the VM has changed its host leaves it where it was', async () => {
   const { host, runEpoch } = await statusOf();

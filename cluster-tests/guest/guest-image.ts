@@ -31,6 +31,8 @@ export interface GuestImageOptions {
   /** An unpacked linux-image package: holds boot/vmlinuz-* and lib/modules. */
   readonly kernelFolder?: string;
   readonly cacheFolder?: string;
+  /** With the QEMU guest agent: 3 MB more, which only one test needs. */
+  readonly agent?: boolean;
 }
 
 /** In the order in which they must be loaded; built-in ones are left out. */
@@ -48,6 +50,8 @@ const moduleOrder = [
   'evdev',
   'button',
 ];
+/** Where the agent's port is. */
+const agentModule = 'virtio_console';
 
 const applets = [
   'sh',
@@ -108,9 +112,18 @@ async function findProgram(name: string): Promise<string> {
   throw new Error(`the guest needs ${name}, which is not installed: run the set-up (npm test does)`);
 }
 
+const agentFolder = join(checkout, '.cache/guest-agent');
+
+/** The QEMU guest agent: what the set-up has unpacked, or that of this machine; undefined where there is none. */
+export const findGuestAgent = (): string | undefined =>
+  [join(agentFolder, 'usr/sbin'), '/usr/sbin', '/usr/bin'].map((folder) => join(folder, 'qemu-ga')).find(existsSync);
+
 /** Shared objects a program needs, as [path in the guest, path here]; the loader is among them. */
 async function librariesOf(program: string): Promise<[string, string][]> {
-  const { stdout } = await run('ldd', [program], { timeout: 10_000 });
+  // The set-up unpacks what this machine lacks.
+  const unpacked = ['usr/lib', 'lib'].map((folder) => join(agentFolder, folder, 'x86_64-linux-gnu')).join(':');
+  const env = program.startsWith(agentFolder) ? { ...process.env, LD_LIBRARY_PATH: unpacked } : process.env;
+  const { stdout } = await run('ldd', [program], { timeout: 10_000, env });
   const paths = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] ?? '');
   return paths.map((path): [string, string] =>
     path.includes('ld-linux') ? ['lib64/ld-linux-x86-64.so.2', path] : [`lib/${basename(path)}`, path],
@@ -122,7 +135,7 @@ interface KernelFiles {
   readonly modules: readonly [string, string][];
 }
 
-async function kernelFiles(folder: string): Promise<KernelFiles> {
+async function kernelFiles(folder: string, more: readonly string[]): Promise<KernelFiles> {
   const boot = join(folder, 'boot');
   const names = existsSync(boot) ? (await readdir(boot)).filter((name) => name.startsWith('vmlinuz-')).sort() : [];
   const name = names.at(-1);
@@ -134,7 +147,7 @@ async function kernelFiles(folder: string): Promise<KernelFiles> {
   const builtin = new Set(listed.map((line) => basename(line, '.ko')));
   const paths = await readdir(root, { recursive: true });
   const files = new Map(paths.map((path) => [basename(path, '.ko'), join(root, path)]));
-  const modules = moduleOrder
+  const modules = [...moduleOrder, ...more]
     .filter((module) => !builtin.has(module))
     .map((module): [string, string] => {
       const path = files.get(module);
@@ -164,7 +177,9 @@ function withFolders(entries: readonly CpioEntry[]): CpioEntry[] {
   return [...[...folders].map((path): CpioEntry => ({ kind: 'folder', path })), ...entries];
 }
 
-async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
+const osRelease = 'ID=guest\nNAME="Guest of the tests"\nPRETTY_NAME="Guest of the tests 1"\n';
+
+async function archiveEntries(kernel: KernelFiles, agent: string | undefined): Promise<CpioEntry[]> {
   const file = async (path: string, from: string, mode: number): Promise<CpioEntry> => ({
     kind: 'file',
     path,
@@ -179,7 +194,8 @@ async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
   });
   const sqlite = await findProgram('sqlite3');
   const mke2fs = await findProgram('mke2fs');
-  const libraries = new Map([...(await librariesOf(sqlite)), ...(await librariesOf(mke2fs))]);
+  const programs = [sqlite, mke2fs, ...(agent === undefined ? [] : [agent])];
+  const libraries = new Map((await Promise.all(programs.map(librariesOf))).flat());
   return withFolders([
     ...(await rootfsEntries()),
     await file('bin/busybox', await findProgram('busybox'), 0o755),
@@ -190,6 +206,7 @@ async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
     ...(await Promise.all(kernel.modules.map(([name, from]) => file(`modules/${name}.ko`, from, 0o644)))),
     text('etc/modules-order', kernel.modules.map(([name]) => `${name}\n`).join('')),
     text('etc/hostname', 'guest\n'),
+    ...(agent === undefined ? [] : [await file('bin/qemu-ga', agent, 0o755), text('etc/os-release', osRelease)]),
     { kind: 'link', path: 'etc/resolv.conf', target: '/run/resolv.conf' },
     { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
   ]);
@@ -200,8 +217,10 @@ async function archiveEntries(kernel: KernelFiles): Promise<CpioEntry[]> {
  * @throws Error naming what is missing (kernel, program) and what to run.
  */
 export async function buildGuestImage(options: GuestImageOptions = {}): Promise<GuestImage> {
-  const kernel = await kernelFiles(options.kernelFolder ?? join(checkout, '.cache/guest-kernel'));
-  const archive = cpioArchive(await archiveEntries(kernel));
+  const agent = options.agent === true ? findGuestAgent() : undefined;
+  const more = agent === undefined ? [] : [agentModule];
+  const kernel = await kernelFiles(options.kernelFolder ?? join(checkout, '.cache/guest-kernel'), more);
+  const archive = cpioArchive(await archiveEntries(kernel, agent));
   const kernelBytes = await readFile(kernel.kernel);
   const digest = createHash('sha256').update(archive).update(kernelBytes).digest('hex').slice(0, 16);
   const cache = options.cacheFolder ?? join(checkout, '.cache/guest');

@@ -112,11 +112,15 @@ check(
   },
 );
 
-check('figures are read while the newest version is shown, and no older one has any', async ({ page, url }) => {
+check('figures and facts are read of the newest version, and no older one has any', async ({ page, url }) => {
   await page.goto(`${url}/a/job/acme/web-1`);
-  const panel = page.getByLabel('Figures');
+  const panel = page.getByLabel('Facts');
   await panel.waitFor();
-  assert.equal(await panel.locator('li').allInnerTexts(), ['•\nallocated\n12.0 MiB', '•\nread operations\n4096']);
+  assert.equal(await panel.locator('li').allInnerTexts(), [
+    '•\nallocated\n12.0 MiB',
+    '•\nread operations\n4096',
+    '•\ninterface eth0\n02:00:00:00:00:01, 10.0.0.2/24',
+  ]);
   await panel.getByText('a node did not answer').waitFor();
   await page.goto(`${url}/a/job/acme/web-1/3?steps=9`);
   await page.locator('[data-state="preparing.plugging"].lit').waitFor();

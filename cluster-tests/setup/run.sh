@@ -51,7 +51,7 @@ ensure_node
 ensure_npm_packages
 if [ "$needs" != node ]; then
   qemu_binary= valkey_binary=
-  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; ensure_valkey; ensure_cloud_init; }
+  [ -n "$limit" ] || { ensure_qemu; ensure_guest_kernel; ensure_valkey; ensure_cloud_init; ensure_guest_agent; }
   record_toolchain
 fi
 

@@ -1,5 +1,5 @@
-# QEMU, the guest kernel, Valkey 8 and cloud-init: Debian packages that are unpacked below .cache, never installed.
-# Not the place for packages the host itself needs (debian-packages.sh). Sourced by run.sh, under its lock.
+# QEMU, the guest kernel and agent, Valkey 8 and cloud-init: Debian packages that are unpacked below .cache, never
+# installed. Not the place for packages the host itself needs (debian-packages.sh). Sourced by run.sh, under its lock.
 # Promise: the host's apt sources and package lists stay as they are; a folder in .cache is there complete or not at
 # all.
 
@@ -188,6 +188,16 @@ ensure_cloud_init() {
   say "unpacking Debian's cloud-init, for a test, into .cache/cloud-init"
   download_from '' cloud-init cloud-init python3-pycdlib
   unpack_archives cloud-init
+}
+
+# .cache/guest-agent: the QEMU guest agent, for a test. Unpacked, because its package would start it in a VM.
+ensure_guest_agent() {
+  on_debian || return 0
+  [ ! -s "$cache/guest-agent/usr/sbin/qemu-ga" ] || return 0
+  ! command -v qemu-ga >/dev/null || return 0
+  say "unpacking Debian's QEMU guest agent, for a test, into .cache/guest-agent"
+  download_from '' 'the QEMU guest agent' qemu-guest-agent
+  unpack_archives guest-agent
 }
 
 # .cache/guest-kernel/boot/vmlinuz-* and lib/modules: the kernel that guests boot.

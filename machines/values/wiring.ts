@@ -350,6 +350,8 @@ export const incarnationSpecSchema = z.object({
   boot: z.object({ kernelSha256: z.string(), initrdSha256: z.string(), commandLine: z.string() }).nullable(),
   /** Absent in a run that an earlier release began: its QEMU has no seed disk. */
   seed: seedSpecSchema.optional(),
+  /** Absent: it has no port for the QEMU guest agent. */
+  guestAgent: z.literal(true).optional(),
   /** Only of a run that is moved here, until its guest runs. */
   incoming: incomingSpecSchema.optional(),
 });

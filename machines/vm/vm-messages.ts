@@ -197,6 +197,7 @@ export function incarnationSpec(context: VmContext): IncarnationSpec {
         ? null
         : { kernelSha256: kernel ?? '', initrdSha256: initrd ?? '', commandLine: spec.boot.commandLine },
     seed: { ...spec.seed, instanceId: context.uid, hostname: partsOfId(id).name },
+    ...(spec.guestAgent ? { guestAgent: true } : {}),
   };
 }
 

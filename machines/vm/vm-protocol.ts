@@ -177,6 +177,13 @@ export const vmSpec = z
       .default([]),
     boot: boot.nullable().default(null).describe('Direct boot; null boots the first disk.'),
     seed: seed.prefault({}).describe('What the guest finds on its seed disk, the last one, when it boots.'),
+    guestAgent: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the guest has a port for the QEMU guest agent. What the agent says of its system and addresses is ' +
+          'shown by `photon describe` and believed by nothing.',
+      ),
   })
   .refine((spec) => spec.boot !== null || spec.disks.length > 0, {
     path: ['boot'],
@@ -237,6 +244,7 @@ export const vmKind = defineKind({
       disks: keyedItems<VmDisk>('volume', { added: 'next start', removed: 'next start', changed: 'next start' }),
       boot: 'next start',
       seed: 'next start',
+      guestAgent: 'next start',
     },
     parents: ['network', 'security-group', 'volume', 'image'],
     references: ({ nics, disks, boot: direct, hostFailurePolicy }) => [
@@ -272,7 +280,8 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update:
-        'Changes restart policy and security groups at once; cpus, memory, NICs, disks, boot, seed at the next start.',
+        'Changes restart policy and security groups at once; cpus, memory, NICs, disks, boot, seed and the port of ' +
+        'the guest agent at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
   }),

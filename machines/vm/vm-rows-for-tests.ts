@@ -25,6 +25,7 @@ export const spec: VmSpec = {
   placement: { antiAffinity: null },
   hostFailurePolicy: 'none',
   hostFailureSeconds: 20,
+  guestAgent: false,
   nics: [{ name: 'eth0', network: 'n', address: null, mac: null, securityGroups: null, ...plain }],
   disks: [{ volume: 'root' }],
   boot: { kernel: 'k', initrd: 'i', commandLine: '' },

@@ -141,6 +141,7 @@
         disks = [{ volume = "root"; }];
         boot = { kernel = "kernel"; initrd = "initrd"; commandLine = "console=ttyS0"; };
         seed = { userData = "#cloud-config\n"; network = false; };
+        guestAgent = true;
       };
       routers.edge = {
         vpc = "lab";

@@ -59,6 +59,12 @@ export interface CommandDefinition {
   readonly description: string;
 }
 
+/** Something that was read of an object when somebody asked: `interface eth0`, `10.0.0.2/24`. */
+export interface Fact {
+  readonly name: string;
+  readonly values: readonly string[];
+}
+
 export interface OutputPlace {
   readonly node: string;
   readonly path: string;
@@ -113,6 +119,11 @@ export interface ActorDefinition {
    * of each node's peer server that answers a JSON object of numbers. All of them together are the figures.
    */
   readonly figures?: (id: ActorId, context: never) => readonly OutputPlace[];
+  /**
+   * Where the object is asked for words of its own, such as those of a guest: a path that answers a JSON array of
+   * facts. Null when it has none.
+   */
+  readonly facts?: (id: ActorId, context: never) => OutputPlace | null;
   /**
    * Where the object takes bytes of clients: a node, and a path of its peer server to which they are posted with
    * `?offset=`. Null while it takes none.

@@ -202,6 +202,11 @@ const filter = {
 const detail = z.boolean().optional().meta({ description: 'With spec and status; costs a read per actor' });
 
 /** Every method that is not a command of a kind. */
+/** What a node may answer of an object that is asked for its own words. */
+export const factsSchema = z
+  .array(z.object({ name: z.string().max(256), values: z.array(z.string().max(256)).max(32) }))
+  .max(64);
+
 export const apiMethods = {
   auth: {
     description: 'Authenticates the session by a token or a one-use ticket; sent again, it replaces the token.',
@@ -269,10 +274,12 @@ export const apiMethods = {
   'actor.figures': {
     description:
       'Figures of an object as they are now on its nodes, such as the bytes that a volume has allocated and that its ' +
-      'guest has read. They are no state: nothing keeps them, and no watch tells them.',
+      'guest has read; and facts, such as what the guest of a VM says of itself. They are no state: nothing keeps ' +
+      'them, and no watch tells them.',
     params: z.strictObject({ id: idText }),
     result: z.object({
       figures: z.record(z.string(), z.number()),
+      facts: factsSchema.optional().meta({ description: 'Not checked by anybody; absent from an older release: none' }),
       complete: z.boolean().meta({ description: 'False: a node did not answer, and figures of it are missing' }),
     }),
   },

@@ -9,7 +9,7 @@ import type { ActorSummary, ActorFilter } from '../contract/reader.ts';
 import { partsOf, type ActorId } from '../contract/identifiers.ts';
 import { mayTouch, notFound, readableId, type Principal } from './access-rule.ts';
 import { detailedOf, objectOf, summaryOf } from './actor-view.ts';
-import { apiMethods, type ApiResult, type ListedActor } from './api-schema.ts';
+import { apiMethods, factsSchema, type ApiResult, type ListedActor } from './api-schema.ts';
 import { consoleUpgradePath, tokenMs as consoleTokenMs } from './console-door.ts';
 import { method, ReadyResult, type ApiPorts, type Method } from './method-table.ts';
 import { jsonSchemaOf, schemaBundle } from './schema-documents.ts';
@@ -58,13 +58,17 @@ export function readMethods(ports: ApiPorts): Map<string, Method> {
       method(shape['actor.figures'].params, async ({ id: text }, { principal }) => {
         const { id, kind, stored } = await placedOf(ports, principal, text);
         const places = kind?.figures?.(id, stored.context as never) ?? [];
-        if (places.length === 0)
+        const ownWords = kind?.facts?.(id, stored.context as never) ?? null;
+        if (places.length === 0 && ownWords === null)
           throw reject('no_figures', `${id} has no figures: it is on no node yet, or its kind has none.`);
-        const answers = await Promise.allSettled(places.map(async (place) => await figuresAt(ports, place)));
-        const read = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+        const [figures, facts] = await Promise.all([
+          allRead(places.map(async (place) => await readFrom(ports, place, figuresSchema))),
+          allRead(ownWords === null ? [] : [readFrom(ports, ownWords, factsSchema)]),
+        ]);
         return {
-          figures: Object.assign({}, ...read) as Record<string, number>,
-          complete: read.length === places.length,
+          figures: Object.assign({}, ...figures.read) as Record<string, number>,
+          facts: facts.read.flat(),
+          complete: figures.complete && facts.complete,
         };
       }),
     ],
@@ -107,8 +111,16 @@ async function placedOf({ reader, registry }: ApiPorts, principal: Principal, te
 
 const figuresSchema = z.record(z.string(), z.number());
 
-const figuresAt = async ({ readOutput }: ApiPorts, place: OutputPlace): Promise<Readonly<Record<string, number>>> =>
-  figuresSchema.parse(JSON.parse(await readOutput(place)));
+/** @throws when the node does not answer, or answers something else */
+const readFrom = async <T>({ readOutput }: ApiPorts, place: OutputPlace, schema: z.ZodType<T>): Promise<T> =>
+  schema.parse(JSON.parse(await readOutput(place)));
+
+/** Not complete: a node did not answer. */
+async function allRead<T>(asked: readonly Promise<T>[]): Promise<{ read: readonly T[]; complete: boolean }> {
+  const answers = await Promise.allSettled(asked);
+  const read = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  return { read, complete: read.length === asked.length };
+}
 
 /** Where an object prints. @throws rejection `not_found`, `no_output` */
 async function outputOf(ports: ApiPorts, principal: Principal, text: string) {

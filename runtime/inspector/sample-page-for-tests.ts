@@ -74,7 +74,11 @@ const deadLetters: readonly DeadLetter[] =
       ]
     : [];
 
-const figures = { figures: { allocatedBytes: 12_582_912, readOperations: 4_096 }, complete: false };
+const figures = {
+  figures: { allocatedBytes: 12_582_912, readOperations: 4_096 },
+  facts: [{ name: 'interface eth0', values: ['02:00:00:00:00:01', '10.0.0.2/24'] }],
+  complete: false,
+};
 
 /** The history entry of a hold. */
 function heldHistory(version: number, at: unknown): HistoryRow[] {

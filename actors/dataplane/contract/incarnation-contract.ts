@@ -47,6 +47,27 @@ export interface DiskResize {
   readonly sizeMib: number;
 }
 
+export interface GuestInterface {
+  readonly name: string;
+  readonly mac: string | null;
+  /** `10.0.0.2/24` */
+  readonly addresses: readonly string[];
+}
+
+/** What a guest says of itself, cut to a few short values of printable characters. It may lie. */
+export interface GuestReading {
+  /** False: nothing that can be understood came in time, or there is no such run; nothing else is known then. */
+  readonly answers: boolean;
+  readonly system: string | null;
+  readonly kernel: string | null;
+  readonly hostName: string | null;
+  /** Without the loopback interface; at most 16, with at most 16 addresses each. Null: not said. */
+  readonly interfaces: readonly GuestInterface[] | null;
+}
+
+/** Below it, a worker serves what the guests of its VMs say of themselves: `/guests/<tenant>/<vm>`. */
+export const guestPath = '/guests/';
+
 /** Below it, a worker serves the consoles of its VMs, to read and as streams: `/consoles/<tenant>/<vm>`. */
 export const consolePath = '/consoles/';
 
@@ -107,6 +128,11 @@ export interface IncarnationDataplane {
    * @throws rejection `console_busy`, `console_absent`
    */
   openConsole(incarnation: string): Promise<Duplex>;
+  /**
+   * What the QEMU guest agent of the latest run says, within 2 s. A guest that says nothing, or anything else, is one
+   * that does not answer, and no error. @param incarnation actor id
+   */
+  readGuest(incarnation: string): Promise<GuestReading>;
   /**
    * Removes sockets and pidfile of a run that has ended; its console is kept for a day (docs/limits.md).
    * @throws fault `incarnation_alive`

@@ -21,6 +21,8 @@ export interface IncarnationFiles {
   readonly pidFile: string;
   readonly agentSocket: string;
   readonly toolingSocket: string;
+  /** Leads to the QEMU guest agent, in a guest that has one. */
+  readonly guestSocket: string;
   /** Output of the serial console, appended to; the watch truncates it when it grows past its limit. */
   readonly console: string;
   /** Takes input for the serial console. */
@@ -87,6 +89,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
     ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
     ...(spec.seed === undefined ? [] : seedArguments(files.seed)),
+    ...(spec.guestAgent === true ? guestAgentArguments(files.guestSocket) : []),
     ...(parts.boot === null
       ? []
       : ['-kernel', parts.boot.kernel, '-initrd', parts.boot.initrd, '-append', parts.boot.commandLine]),
@@ -164,3 +167,20 @@ function seedArguments(filename: string): string[] {
     JSON.stringify({ driver: 'virtio-blk-pci', id: 'seed0', drive: 'seed', serial: seedSerial }),
   ];
 }
+
+/** Its address is above those that QEMU gives out from 1 on, so no device has another address because of it. */
+const guestAgentArguments = (socket: string): string[] => [
+  '-chardev',
+  `socket,id=guest,path=${socket},server=on,wait=off`,
+  '-device',
+  JSON.stringify({ driver: 'virtio-serial-pci', id: 'serial0', bus: 'pcie.0', addr: '1e.0', max_ports: 2 }),
+  '-device',
+  JSON.stringify({
+    driver: 'virtserialport',
+    id: 'guest0',
+    bus: 'serial0.0',
+    nr: 1,
+    chardev: 'guest',
+    name: 'org.qemu.guest_agent.0',
+  }),
+];

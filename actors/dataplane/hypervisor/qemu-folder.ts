@@ -58,6 +58,7 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     pidFile: path.join(runFolder, 'pid'),
     agentSocket: path.join(runFolder, 'agent'),
     toolingSocket: path.join(runFolder, 'tooling'),
+    guestSocket: path.join(runFolder, 'guest'),
     seed: path.join(runFolder, 'seed'),
     consoleSocket: path.join(runFolder, 'console'),
     console: path.join(keptFolder, 'console'),
@@ -71,8 +72,8 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
       await chmod(folder, 0o700);
     }
     await mkdir(paths.emptyFolder, { recursive: true, mode: 0o555 });
-    for (const left of [paths.pidFile, paths.agentSocket, paths.toolingSocket, paths.consoleSocket, paths.endFile])
-      await rm(left, { force: true });
+    const sockets = [paths.agentSocket, paths.toolingSocket, paths.guestSocket, paths.consoleSocket];
+    for (const left of [paths.pidFile, ...sockets, paths.endFile]) await rm(left, { force: true });
     await writeFile(paths.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
   } catch (error) {
     throw fileError(`making the folder of ${owner.actor}`, error);

@@ -14,6 +14,7 @@ import { fencedChange } from '../network-operations.ts';
 import { checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType } from './qemu-arguments.ts';
 import { incarnationAlive, incarnationMissing } from './qemu-errors.ts';
+import { GuestAgents } from './guest-agent.ts';
 import { keepConsole, readConsole } from './qemu-console.ts';
 import type { ConsoleStreams } from './qemu-console-stream.ts';
 import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
@@ -34,6 +35,7 @@ export function incarnationOperations(
   consoles: ConsoleStreams,
 ): IncarnationDataplane {
   const change = fencedChange(site);
+  const guests = new GuestAgents(site);
   const lockOf = (incarnation: IncarnationRef): string => `incarnation ${incarnationId(incarnation.owner)}`;
   /** The QEMU of a run, unless its guest may run on another host by now. */
   const present = async ({ owner }: IncarnationRef) => {
@@ -100,6 +102,7 @@ export function incarnationOperations(
       ),
     readConsole: (incarnation) => readConsole(site, incarnation),
     openConsole: (incarnation) => consoles.open(incarnation),
+    readGuest: (incarnation) => guests.read(incarnation),
     readIncarnation: (incarnation) => readQemu(site, sessions, incarnation),
     cleanIncarnation: (incarnation, call) =>
       change('incarnation', lockOf(incarnation), incarnation.owner, call, async () => {

@@ -117,17 +117,27 @@ export function migrateLine({ value, reasons, method }: CanMigrate): string {
   return `can migrate: yes, ${method === 'stopped' ? how : 'while its guest runs'}`;
 }
 
-/** Of a kind that has some: what its nodes read now. A controller of an older release knows none. */
+/** What is read of a kind now: the title, and what a row is. */
+const readNow: Readonly<Record<string, readonly [string, string]>> = {
+  volume: ['figures', 'figure'],
+  vm: ['guest', 'said by the guest'],
+};
+
+/** What the nodes of the object read now. A controller of an older release knows less. */
 async function figureLines(client: PhotonClient, id: string): Promise<readonly string[]> {
-  if (!id.startsWith('volume/')) return [];
+  const [title, column] = readNow[id.slice(0, id.indexOf('/'))] ?? [];
+  if (title === undefined || column === undefined) return [];
   try {
-    const { figures, complete } = await client.call('actor.figures', { id });
-    const rows = Object.entries(figures).map(([name, value]) => [figureWord(name), figureText(name, value)]);
-    const table = textTable(['figure', 'now'], rows).replace(/^/gm, '  ');
-    return ['figures:', table, ...(complete ? [] : ['  a node did not answer: some figures are missing'])];
+    const { figures, facts = [], complete } = await client.call('actor.figures', { id });
+    const rows = [
+      ...Object.entries(figures).map(([name, value]) => [figureWord(name), figureText(name, value)]),
+      ...facts.map(({ name, values }) => [name, values.join(', ')]),
+    ];
+    const table = textTable([column, 'now'], rows).replace(/^/gm, '  ');
+    return [`${title}:`, table, ...(complete ? [] : ['  a node did not answer: some of it is missing'])];
   } catch (error) {
     if (!(error instanceof PhotonError)) throw error;
-    return error.record.code === 'no_figures' ? [] : [`figures: not read: ${error.message}`];
+    return error.record.code === 'no_figures' ? [] : [`${title}: not read: ${error.message}`];
   }
 }
 

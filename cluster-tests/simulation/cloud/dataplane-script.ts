@@ -340,6 +340,8 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   ]);
   await step('resized, but not shared', dp.resizeDisk(resize, nextCall()));
   await step('figures of its disk', dp.readVolumeFigures('DISK'), (all) => all.map((one) => Object.keys(one.figures)));
+  await step('a guest without an agent', dp.readGuest(incarnation().owner.actor), ({ answers }) => answers);
+  await step('no guest', dp.readGuest('incarnation/acme/none@w1'), ({ answers }) => answers);
   await step('its segment', realize(dp), outcome);
   await step('wired', dp.wireTap(run, nextCall()), ({ dhcpHost }) => dhcpHost);
   await step('its tap read', dp.readTap(run, nextCall()), seenTap);

@@ -5,12 +5,14 @@
  */
 import { waitOutside, type Call } from '@photoncloud/actors/dataplane/contract/call-contract';
 import type {
+  GuestReading,
   IncarnationDataplane,
   IncarnationEnd,
   IncarnationRef,
   IncarnationStarted,
   IncarnationStop,
 } from '@photoncloud/actors/dataplane/contract/incarnation-contract';
+import { silentGuest } from '@photoncloud/actors/dataplane/hypervisor/guest-agent';
 import {
   diskAbsent,
   fileMissing,
@@ -116,6 +118,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
     },
     readConsole: () => Promise.resolve(Buffer.alloc(0)),
     openConsole: () => Promise.reject(new PhotonError('rejection', 'console_absent', 'simulated guests print nothing')),
+    readGuest: (incarnation) => Promise.resolve(guestOf(kernel, incarnation)),
     cleanIncarnation: (incarnation, call) =>
       site.change('cleanIncarnation', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
         const found = find(incarnation);
@@ -123,6 +126,16 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         return { removed: kernel.incarnations.delete(incarnationId(incarnation.owner)) };
       }),
   };
+}
+
+/** The agent answers as long as the guest runs. */
+function guestOf(kernel: SimulatedKernel, incarnation: string): GuestReading {
+  const found = [...kernel.incarnations.values()].find(
+    (one) => one.owner.actor === incarnation && one.status === 'running',
+  );
+  if (found === undefined || found.spec.guestAgent !== true || found.hung || found.stalled) return silentGuest;
+  const interfaces = found.spec.nics.map(({ mac }, at) => ({ name: `eth${at}`, mac, addresses: [] }));
+  return { ...silentGuest, answers: true, system: 'simulated', interfaces };
 }
 
 export function start(kernel: SimulatedKernel, spec: IncarnationSpec): IncarnationStarted {

@@ -1,4 +1,7 @@
-/** Figures of an object that are no state, as its nodes have them now: read again and again while the page is open. */
+/**
+ * Figures and facts of an object that are no state, as its nodes have them now: read again and again while the page is
+ * open.
+ */
 import { useEffect, useState } from 'preact/hooks';
 import { figureText, figureWord } from './figure-text.ts';
 import type { Figures, InspectorFeed } from './inspector-feed.ts';
@@ -9,19 +12,25 @@ const readEveryMs = 5_000;
 export function FiguresPanel(props: { feed: InspectorFeed; id: string }) {
   const read = useFigures(props.feed, props.id);
   if (read === null) return null;
+  const { figures, facts = [], complete } = read;
+  const lines = [
+    ...Object.entries(figures).map(([name, value]) => [figureWord(name), figureText(name, value)]),
+    ...facts.map(({ name, values }) => [name, values.join(', ')]),
+  ];
+  const title = facts.length > 0 ? 'Facts' : 'Figures';
   return (
-    <section class="panel" aria-label="Figures">
-      <h2>Figures</h2>
+    <section class="panel" aria-label={title}>
+      <h2>{title}</h2>
       <ul class="waits">
-        {Object.entries(read.figures).map(([name, value]) => (
-          <li key={name}>
+        {lines.map(([name, text], at) => (
+          <li key={at}>
             <span aria-hidden="true">•</span>
-            <span>{figureWord(name)}</span>
-            <span>{figureText(name, value)}</span>
+            <span>{name}</span>
+            <span>{text}</span>
           </li>
         ))}
       </ul>
-      {!read.complete && <p class="muted">a node did not answer: some figures are missing</p>}
+      {!complete && <p class="muted">a node did not answer: some figures are missing</p>}
     </section>
   );
 }

@@ -110,9 +110,10 @@ export interface PastActor {
   readonly raw: unknown;
 }
 
-/** Field -> value: bytes, or a count. Not `complete`: a node did not answer. */
+/** Field -> value: bytes, or a count; and words of the object's own. Not `complete`: a node did not answer. */
 export interface Figures {
   readonly figures: Readonly<Record<string, number>>;
+  readonly facts?: readonly { readonly name: string; readonly values: readonly string[] }[] | undefined;
   readonly complete: boolean;
 }
 
