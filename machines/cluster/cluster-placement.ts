@@ -225,10 +225,15 @@ function whyNoImport(record: HostRecord, request: ImportRequest): Why | undefine
   const allowed = path === null || record.report.allowedRoots.some((root) => beneath(root, path));
   const roots = record.report.allowedRoots.join(', ') || 'no folder';
   if (!allowed) return { reason: `allows images only below ${roots}`, kind: 'allows no images from that folder' };
-  if (record.fenced) return plain('was fenced');
-  if (record.silent) return plain('is silent');
-  if (!record.schedulable) return plain('is cordoned');
-  return isDiskLow(record.report) ? plain(lowDisk) : undefined;
+  return whyNoBytes(record);
+}
+
+/** Why a host takes no images and volumes at all now. */
+export function whyNoBytes({ fenced, silent, schedulable, report }: HostRecord): Why | undefined {
+  if (fenced) return plain('was fenced');
+  if (silent) return plain('is silent');
+  if (!schedulable) return plain('is cordoned');
+  return isDiskLow(report) ? plain(lowDisk) : undefined;
 }
 
 function beneath(root: string, path: string): boolean {
@@ -249,7 +254,7 @@ const reasonsOf = (judged: readonly Judged[]): readonly HostReason[] =>
   judged.map(({ record, why }) => ({ host: record.facts.name, reason: why?.reason ?? '' }));
 
 /** The kinds of reason, each once, without saying of how many hosts. */
-function spoken(judged: readonly Judged[]): string {
+export function spoken(judged: readonly Judged[]): string {
   if (judged.length === 0) return 'the cluster has no hosts yet; ask an operator to start a worker';
   const kinds = [...new Set(judged.map(({ why }) => why?.kind ?? ''))].toSorted();
   return `each of them ${kinds.join(', or ')}`;

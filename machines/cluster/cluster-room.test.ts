@@ -70,8 +70,15 @@ test('a shared volume gets the storage host with the most room, which is promise
   });
   const full = { w1, s1: storage('s1', 2, { promisedMib: 60_000 }) };
   assert.match(at(full).message, /no storage host has 100000 MiB left/);
-  for (const more of [{ fenced: true }, { silent: true }, { schedulable: false }])
-    assert.equal(at({ s1: storage('s1', 2, more) }).asks, refused, JSON.stringify(more));
+  for (const [more, why] of [
+    [{ fenced: true }, 'was fenced'],
+    [{ silent: true }, 'is silent'],
+    [{ schedulable: false }, 'is cordoned'],
+  ] as const) {
+    const { asks, message } = at({ s1: storage('s1', 2, more) });
+    assert.equal(asks, refused, JSON.stringify(more));
+    assert.match(message, `no storage host takes volume/t/d now: each of them ${why}; try again later`);
+  }
   assert.match(at({ w1 }).message, /no host is a storage host/);
 });
 

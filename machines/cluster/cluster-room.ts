@@ -6,14 +6,16 @@
  */
 import { assertEvent } from 'xstate';
 import { entryOf, partsOfId } from '../values/identifiers.ts';
+import type { Failure } from '../values/failures.ts';
 import { putRow, removeRow, row, send, type Asked, type Seen } from '../values/telling.ts';
 import { isDiskLow } from '../host/host-report.ts';
 import type { ClusterContext, HostRecord, RoomPromise } from './cluster-context.ts';
-import { freeRoomMib, type RoomPromises } from './cluster-placement.ts';
+import { freeRoomMib, spoken, whyNoBytes, type RoomPromises } from './cluster-placement.ts';
 import { roomGranted, roomRefused, type ClusterEvent } from './cluster-protocol.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 type Placing = Extract<ClusterEvent, { readonly type: 'place' }>;
+type RoomClaim = Extract<ClusterEvent, { readonly type: 'room.claim' }>;
 type Room = Pick<ClusterContext, 'hosts' | 'unplacedMib'>;
 
 const promiseOf = (event: ClusterEvent, volume: string): RoomPromise | undefined => row(event, 'promise', volume);
@@ -43,11 +45,13 @@ function hasRoom({ hosts, unplacedMib }: Room, sizeMib: number): boolean {
   return free.some((mib) => mib >= sizeMib) && all >= unplacedMib + sizeMib;
 }
 
+const storageHosts = ({ hosts }: Pick<Room, 'hosts'>): readonly HostRecord[] =>
+  Object.values(hosts).filter(({ report }) => report.storage === true);
+
 /** The storage host with the most room that is not promised yet. */
-function roomiest({ hosts }: Room, sizeMib: number): HostRecord | undefined {
-  return Object.values(hosts)
-    .filter(({ report, fenced, silent, schedulable }) => report.storage === true && schedulable && !fenced && !silent)
-    .filter((record) => !isDiskLow(record.report) && freeRoomMib(record) >= sizeMib)
+function roomiest(room: Room, sizeMib: number): HostRecord | undefined {
+  return storageHosts(room)
+    .filter((record) => whyNoBytes(record) === undefined && freeRoomMib(record) >= sizeMib)
     .toSorted((a, b) => freeRoomMib(b) - freeRoomMib(a) || (a.facts.name < b.facts.name ? -1 : 1))[0];
 }
 
@@ -80,20 +84,31 @@ function promiseFor({ context, event }: At): RoomPromise | undefined {
 export function tellRoom(seen: At): readonly Asked[] {
   const { context, event } = seen;
   assertEvent(event, 'room.claim');
-  const { volume, sizeMib, shared = false } = event;
+  const { volume, shared = false } = event;
   const promise = promiseFor(seen);
   if (promise !== undefined) {
     const host = shared || event.host !== undefined ? (context.hosts[promise.host ?? '']?.facts ?? null) : null;
     return [putRow('promise', volume, promise), send(volume, roomGranted({ volume, host }))];
   }
-  const where = event.host !== undefined ? 'the host of its bytes has not' : `no ${shared ? 'storage ' : ''}host has`;
-  const hasNone =
-    shared && event.host === undefined && !Object.values(context.hosts).some(({ report }) => report.storage === true);
-  const message = hasNone
-    ? `no host is a storage host, so there is no room for ${volume}; ask an operator to make a worker one`
-    : `${where} ${sizeMib} MiB left for ${volume}, beside what is promised to other volumes; ` +
-      'declare a smaller volume, delete one, or ask an operator for more disks';
-  return [send(volume, roomRefused({ volume, error: { code: 'no_space', message, retryable: false } }))];
+  return [send(volume, roomRefused({ volume, error: whyNoRoom(context, event) }))];
+}
+
+function whyNoRoom(context: ClusterContext, { volume, sizeMib, shared = false, host }: RoomClaim): Failure {
+  const isNew = shared && host === undefined;
+  const judged = storageHosts(context).map((record) => ({ record, why: whyNoBytes(record) }));
+  if (isNew && judged.length === 0) {
+    const message = `no host is a storage host, so there is no room for ${volume}; ask an operator to make a worker one`;
+    return { code: 'no_space', message, retryable: false };
+  }
+  if (isNew && judged.every(({ why }) => why !== undefined)) {
+    const message = `no storage host takes ${volume} now: ${spoken(judged)}; try again later, or ask an operator`;
+    return { code: 'no_host', message, retryable: true };
+  }
+  const where = host !== undefined ? 'the host of its bytes has not' : `no ${shared ? 'storage ' : ''}host has`;
+  const message =
+    `${where} ${sizeMib} MiB left for ${volume}, beside what is promised to other volumes; ` +
+    'declare a smaller volume, delete one, or ask an operator for more disks';
+  return { code: 'no_space', message, retryable: false };
 }
 
 export function promised(seen: At): Partial<ClusterContext> {
