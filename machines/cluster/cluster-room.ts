@@ -97,7 +97,7 @@ function whyNoRoom(context: ClusterContext, { volume, sizeMib, shared = false, h
   const isNew = shared && host === undefined;
   const judged = storageHosts(context).map((record) => ({ record, why: whyNoBytes(record) }));
   if (isNew && judged.length === 0) {
-    const message = `no host is a storage host, so there is no room for ${volume}; ask an operator to make a worker one`;
+    const message = `no host is a storage host, so there is no room for ${volume}; an operator makes a worker one`;
     return { code: 'no_space', message, retryable: false };
   }
   if (isNew && judged.every(({ why }) => why !== undefined)) {
