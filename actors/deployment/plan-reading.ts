@@ -2,7 +2,12 @@
  * Makes plans: reads every object that a desired state is about, lets the planner compare, and asks the actors, by dry
  * runs, what they would refuse. Changes nothing.
  */
-import { namedBy, desiredId, type DesiredObject } from '@photoncloud/machines/deployment/desired-objects';
+import {
+  namedBy,
+  desiredId,
+  isMadeWithTenant,
+  type DesiredObject,
+} from '@photoncloud/machines/deployment/desired-objects';
 import {
   planSteps,
   withRefusals,
@@ -94,9 +99,6 @@ export async function compare(port: DeployerPort, texts: DesiredTexts, order: Pl
 
 const tried: ReadonlySet<PlanStep['action']> = new Set(['create', 'update', 'next start', 'adopt']);
 const dryRunMs = 10_000;
-
-/** Every tenant has a VPC and a group from its beginning. */
-const isMadeWithTenant = (id: string): boolean => /^(vpc\/[^/]+\/main|security-group\/[^/]+\/default)$/.test(id);
 
 /** References to objects that the same plan makes are missing only until then. */
 function isMissingHere(error: PhotonError, object: DesiredObject, here: ReadonlySet<string>): boolean {

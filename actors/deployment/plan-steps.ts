@@ -5,7 +5,7 @@
  * again, by this deployer or the next, ends in the same state, and no object is changed twice.
  */
 import { changesOf } from '@photoncloud/machines/deployment/deployment-planner';
-import { desiredId, type DesiredObject } from '@photoncloud/machines/deployment/desired-objects';
+import { desiredId, isMadeWithTenant, type DesiredObject } from '@photoncloud/machines/deployment/desired-objects';
 import type { PlanOrder, StepOrder, StepResult } from '@photoncloud/machines/plan/plan-protocol';
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
@@ -51,7 +51,9 @@ function nextOf({ port, order, objects }: Carrying, step: StepOrder, read: ReadA
   const declare = { verb: 'apply', params: { spec, labels, protect } } as const;
   if (live === undefined) return step.base === null || step.action === 'replace' ? declare : hasMoved;
   if (live.managedBy === order.deployment && changesOf(object, live).length === 0) return done;
-  if (live.base !== step.base) return hasMoved;
+  // The tenant, an earlier step, has made it.
+  const cameWithTenant = step.base === null && live.managedBy === null && isMadeWithTenant(step.id);
+  if (live.base !== step.base && !cameWithTenant) return hasMoved;
   return step.action === 'replace' ? remove : declare;
 }
 

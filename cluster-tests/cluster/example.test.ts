@@ -7,7 +7,8 @@
  * other answers; what a group does not admit is not answered. A deployment takes it over: a changed file shows what is
  * changed and nothing else, a change by hand is told and repaired, so is a bridge that somebody deletes on a host, a
  * controller that dies leaves nothing half done or done twice, and what is not declared any more is deleted in order
- * until nothing is left.
+ * until nothing is left. Then the same cluster has what nix/cluster declares for tenants, applied by what the deployer
+ * unit of a NixOS host says.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,6 +22,8 @@ import { findProgram } from './node-program.ts';
 import { checkout, type PlannedNode } from './photon-commands.ts';
 import { isAlive, signal, until } from './process-identity.ts';
 import { residueOf } from './residue-check.ts';
+import { whyNoBuilds } from '../nix/nix-place.ts';
+import { RenderedDeployer } from '../nix/rendered-deployer.ts';
 
 const test = suite('example');
 const tenant = 'acme';
@@ -60,15 +63,19 @@ interface Planned {
   }[];
 }
 
-/** What a plan would do, a line for each field, and its digest. */
-async function planned(...files_: string[]): Promise<{ readonly lines: readonly string[]; readonly digest: string }> {
-  const { code, shown } = await differing('plan', ...files_.flatMap((file) => ['-f', file]), '--deployment', 'shop');
-  const { steps, digest } = shown as Planned;
-  const lines = steps
+/** What a plan would do, a line for each field. */
+const linesOf = ({ steps }: Planned): string[] =>
+  steps
     .filter(({ action }) => action !== 'no-op')
     .flatMap(({ id, action, changes }) =>
       changes.length === 0 ? [`${action} ${id}`] : changes.map(({ path }) => `${action} ${id} ${path}`),
     );
+
+/** The same, and its digest. */
+async function planned(...files_: string[]): Promise<{ readonly lines: readonly string[]; readonly digest: string }> {
+  const { code, shown } = await differing('plan', ...files_.flatMap((file) => ['-f', file]), '--deployment', 'shop');
+  const { digest } = shown as Planned;
+  const lines = linesOf(shown as Planned);
   assert.is(code, lines.length === 0 ? 0 : 6);
   return { lines, digest };
 }
@@ -104,6 +111,7 @@ test.before(async () => {
     stem: 'example',
     tenants: [tenant],
     uplinks: ['w1', 'w2'],
+    nodes: defaultNodes.map((node) => (node.name === 'w2' ? { ...node, storage: true } : node)),
     images: { '/run/guest': guest.folder },
   });
 });
@@ -282,11 +290,70 @@ test('what is used is not deleted; what is no longer declared goes in order, and
   await shopkeeper('delete', 'deployment', 'shop');
   await shopkeeper('delete', 'address-set', 'last');
   await operator('-t', 'system', 'delete', 'external-network', 'internet');
+  await nothingIsLeft();
+});
+
+async function nothingIsLeft(): Promise<void> {
   let left: readonly string[] = [];
   const isClean = async (): Promise<boolean> => (left = await residueOf(cluster.topology, ['w1', 'w2'])).length === 0;
   await until('nothing is left on the workers', isClean, 15_000).catch((error: unknown) => {
     throw new Error(`${String(error)}; there is: ${left.join('; ')}`);
   });
-});
+}
+
+/** The unit of a NixOS host, run on w1 as systemd would: its own words, and its credentials in a folder. */
+async function deployedByNixOs(): Promise<void> {
+  const { address } = cluster.topology.node('c1');
+  const { token } = JSON.parse(readFileSync(cluster.clientFile, 'utf8')) as { readonly token: string };
+  const deployer = new RenderedDeployer({
+    client: { url: `wss://${address}:7444/api`, token, caFile: 'ca.crt' },
+    authority: join(cluster.clientFile, '../ca.crt'),
+    hosts: ['w1', 'w2'],
+  });
+  try {
+    const run = (words: readonly string[]): Promise<string> => cluster.topology.exec('w1', words, 120_000);
+    const plan = async (words: readonly string[]): Promise<readonly string[]> => {
+      const shown = await run([...words, '-o', 'json']).catch((error: unknown) => {
+        const { code, stdout } = error as { readonly code?: number; readonly stdout?: string };
+        if (code !== 6 || stdout === undefined) throw error;
+        return stdout;
+      });
+      return linesOf(JSON.parse(shown) as Planned);
+    };
+    const declared = deployer.render();
+    await run(declared.start);
+    assert.match(await run(declared.start), /nothing to do/, 'a second run changes nothing');
+
+    const changed = deployer.render(`{
+      securityGroups.web.rules = mkForce [
+        { direction = "ingress"; protocol = "tcp"; ports = { from = 80; to = 81; }; }
+        { direction = "egress"; }
+      ];
+      ports.probe.address = mkForce "10.20.0.78";
+      routers.edge.routes = [{ destination = "198.51.100.0/24"; via = "blackhole"; }];
+    }`);
+    assert.equal((await plan(changed.plan)).toSorted(), [
+      'replace port/acme/probe spec.address',
+      'update router/acme/edge spec.routes',
+      'update security-group/acme/web spec.rules',
+    ]);
+    await run(changed.start);
+
+    await run(deployer.renderLast().start);
+    await operator('-t', 'system', 'delete', 'deployment', 'nixos');
+    await operator('delete', 'tenant', 'last');
+    await nothingIsLeft();
+  } finally {
+    deployer.close();
+  }
+}
+
+const why = whyNoBuilds();
+if (why === undefined)
+  test(
+    'the deployer of a NixOS host applies what Nix declares, and a change in the file is what is changed',
+    deployedByNixOs,
+  );
+else test.skip(`NOT RUN, lane 2 (the deployer of a NixOS host): ${why}`);
 
 test.run();

@@ -94,6 +94,7 @@ function declare(): void {
       worker = hostOf (held "worker");
       other = hostOf ({ environmentFile = "/etc/photoncloud/environment"; } // held "worker");
       nixAgent = hostOf { nixAgent = { enable = true; trustedPublicKeys = [ "ci-1:AAAA" ]; }; };
+      emptied = hostOf { deployer = { enable = true; allowDeletes = 40; prune = true; }; tenants.last = { }; };
       deployer = hostOf { deployer.enable = true; tenants.acme.volumes.v.sizeMib = 1; };
     }`) as Readonly<Record<string, HostState>>;
   const of = (name: string): HostState => hosts[name] ?? none;
@@ -194,6 +195,7 @@ function declare(): void {
     const [, start = ''] = /^ExecStart=(.*)$/m.exec(text) ?? [];
     assert.match(start, /^\S+\/photon --as %d\/client\.json --tenant system apply -f \S+-photoncloud-state\.json /);
     assert.match(start, / --deployment nixos --timeout 900$/);
+    assert.match(unit('emptied', 'deployer'), / --deployment nixos --prune --allow-deletes 40 --timeout 900$/m);
     for (const line of ['Type=oneshot', 'RemainAfterExit=true', 'TimeoutStartSec=930', 'Restart=on-failure'])
       assert.match(text, new RegExp(`^${line}$`, 'm'));
   });

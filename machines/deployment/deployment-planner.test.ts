@@ -105,6 +105,14 @@ test('a field that cannot change: replaced where nothing is lost, blocked where 
   assert.match(planSteps(input([other4], [kept]))[0]?.reason ?? '', /it is protected/);
 });
 
+test('what was made with a tenant of the deployment is taken over without being asked', () => {
+  const [tenant, main] = [object('tenant', 'acme'), object('vpc', 'main')];
+  const made = live(main, { managedBy: null });
+  assert.equal(said(input([tenant, main], [live(tenant), made])), ['no-op tenant/acme/acme', 'adopt vpc/acme/main']);
+  const [step] = planSteps(input([main], [live(tenant, { managedBy: null }), made]));
+  assert.match(step?.reason ?? '', /--adopt/);
+});
+
 test('only what nobody manages can be adopted, and only when asked', () => {
   const free = live(set, { managedBy: null });
   const [refused] = planSteps(input([set], [free]));

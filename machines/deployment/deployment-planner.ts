@@ -10,11 +10,19 @@
 import { declaredKinds } from '../kinds.ts';
 import type { Owned, PlanStep } from '../plan/plan-protocol.ts';
 import { sameJson } from '../values/failures.ts';
-import { idOf, partsOfId } from '../values/identifiers.ts';
+import { idOf, partsOfId, tenantId } from '../values/identifiers.ts';
 import type { SpecChange } from '../values/kind.ts';
 import { specChanges } from '../values/spec-changes.ts';
 import type { Loss } from './deployment-protocol.ts';
-import { desiredId, levelsOf, namedBy, rankOf, sourcesOf, type DesiredObject } from './desired-objects.ts';
+import {
+  desiredId,
+  isMadeWithTenant,
+  levelsOf,
+  namedBy,
+  rankOf,
+  sourcesOf,
+  type DesiredObject,
+} from './desired-objects.ts';
 
 /** An object as it was read. */
 export interface LiveObject {
@@ -78,8 +86,13 @@ const blocked = (reason: string, changes: readonly SpecChange[] = []): Judged =>
 });
 
 /** Why the deployment may not touch the object; null: it may. */
-function foreignReason({ deployment, adopt, deployments }: PlanInput, { id, managedBy }: LiveObject): string | null {
+function foreignReason(
+  { deployment, adopt, deployments, live }: PlanInput,
+  { id, managedBy }: LiveObject,
+): string | null {
   if (managedBy === deployment) return null;
+  const tenant = live.get(tenantId(partsOfId(id).tenant));
+  if (managedBy === null && isMadeWithTenant(id) && tenant?.managedBy === deployment) return null;
   if (managedBy !== null && deployments.has(managedBy))
     return `is managed by ${managedBy}; remove it there first, or declare another name`;
   return adopt ? null : `exists and is not managed by ${deployment}; plan with --adopt to take ${id} over`;

@@ -25,6 +25,9 @@ export interface DesiredObject {
 export const desiredId = ({ kind, tenant, name }: Pick<DesiredObject, 'kind' | 'tenant' | 'name'>): string =>
   idOf(kind, tenant, name);
 
+/** Every tenant has a VPC and a group from its beginning; whoever makes the tenant may declare them. */
+export const isMadeWithTenant = (id: string): boolean => /^(vpc\/[^/]+\/main|security-group\/[^/]+\/default)$/.test(id);
+
 const schemas: ReadonlyMap<string, KindSchema> = new Map(declaredKinds.map((schema) => [schema.kind, schema]));
 
 interface NamedObject {

@@ -46,6 +46,12 @@ in
       example = true;
       description = "Delete what the deployment manages and is not declared any more.";
     };
+    allowDeletes = mkOption {
+      type = types.nullOr (types.ints.between 0 10000);
+      default = null;
+      example = 40;
+      description = "How many objects one run may delete; null: as many as the guard of the deployment lets pass.";
+    };
     deadlineSeconds = mkOption {
       type = types.ints.between 10 86400;
       default = 900;
@@ -68,7 +74,12 @@ in
         assertion = !(isInStore deployer.${name});
         message =
           "services.photoncloud.deployer.${name}: must not lie in ${builtins.storeDir}, which everybody can read";
-      }) [ "clientFile" "caFile" ];
+      }) [ "clientFile" "caFile" ]
+    ++ [{
+      assertion = cfg.documents != [ ];
+      message = "services.photoncloud.deployer: nothing is declared that it could apply, and photon refuses an empty "
+        + "state; declare a tenant, or leave the deployer out";
+    }];
     systemd.services.photoncloud-deployer = {
       description = "apply what photoncloud tenants are declared to have";
       wantedBy = [ "multi-user.target" ];
@@ -89,6 +100,7 @@ in
           ++ [ "--deployment ${deployer.deployment}" ]
           ++ lib.optional deployer.adopt "--adopt"
           ++ lib.optional deployer.prune "--prune"
+          ++ lib.optional (deployer.allowDeletes != null) "--allow-deletes ${toString deployer.allowDeletes}"
           ++ [ "--timeout ${toString deployer.deadlineSeconds}" ]
         );
         TimeoutStartSec = deployer.deadlineSeconds + 30;
