@@ -20,19 +20,26 @@ const program = join(import.meta.dirname, 'photon-main.ts');
 const run = promisify(execFile);
 const askAgainMs = 1_000;
 
-/** A controller behind `photon supervise`, which starts it again. */
+/** A node behind `photon supervise`, which starts it again. */
 export class HeldProgram {
   readonly #child: ChildProcess;
   #output = '';
 
-  constructor(argv: readonly string[], environment: NodeJS.ProcessEnv) {
-    this.#child = spawn(process.execPath, argv, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  /** @param enter command line that leads into namespaces of its own; empty for those of this process */
+  constructor(argv: readonly string[], environment: NodeJS.ProcessEnv, enter: readonly string[]) {
+    const [command = '', ...words] = [...enter, process.execPath, ...argv];
+    this.#child = spawn(command, words, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (text: Buffer) => (this.#output += text.toString('utf8')));
   }
 
   output(): string {
     return this.#output;
+  }
+
+  /** Of `photon supervise`. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   /** Resolves when the program has been ready so many times. */
@@ -80,18 +87,21 @@ export class TestProgram {
     this.#folder = folder;
   }
 
-  /** @param controllers names; all are started, unless `launches` is false */
+  /** @param controllers names; all are started, unless `launches` is false; workers are not */
   static async start(
     storeUrl: string,
     controllers: readonly string[],
-    { launches = true }: { readonly launches?: boolean } = {},
+    { launches = true, workers = [] }: { readonly launches?: boolean; readonly workers?: readonly string[] } = {},
   ): Promise<TestProgram> {
     const made = new TestProgram(storeUrl, await mkdtemp(join(tmpdir(), 'photon-program-test-')));
     try {
-      const names = controllers.flatMap((name) => ['--controller', `${name}=127.0.0.1`]);
+      const names = [
+        ...controllers.flatMap((name) => ['--controller', `${name}=127.0.0.1`]),
+        ...workers.flatMap((name) => ['--worker', `${name}=127.0.0.1`]),
+      ];
       const where = ['--dir', join(made.#folder, 'init'), '--cluster', made.cluster];
       await made.photon('init', ...where, '--store', 's1=127.0.0.1', ...names);
-      for (const name of controllers) await made.givePorts(name);
+      for (const name of [...controllers, ...workers]) await made.givePorts(name);
       if (launches) await Promise.all(controllers.map((name) => made.launch(name)));
       return made;
     } catch (error) {
@@ -158,10 +168,10 @@ export class TestProgram {
     return { peer: `127.0.0.1:${peerListenPort}`, api: `127.0.0.1:${apiListenPort}` };
   }
 
-  /** Starts `photon supervise` for a controller. @param entry the program, as it is called */
-  hold(name: string, entry: string = program): HeldProgram {
-    const environment = { ...process.env, REDIS_URL: this.#storeUrl, PHOTON_CACHE: join(this.#folder, 'pages') };
-    const held = new HeldProgram([entry, 'supervise', '--dir', this.nodeFolder(name)], environment);
+  /** Starts `photon supervise` for a node. @param entry the program, as it is called; in `enter`: HeldProgram */
+  hold(name: string, entry: string = program, storeUrl = this.#storeUrl, enter: readonly string[] = []): HeldProgram {
+    const environment = { ...process.env, REDIS_URL: storeUrl, PHOTON_CACHE: join(this.#folder, 'pages') };
+    const held = new HeldProgram([entry, 'supervise', '--dir', this.nodeFolder(name)], environment, enter);
     this.#held.push(held);
     return held;
   }

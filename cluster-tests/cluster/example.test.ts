@@ -310,6 +310,8 @@ async function deployedByNixOs(): Promise<void> {
     authority: join(cluster.clientFile, '../ca.crt'),
     hosts: ['w1', 'w2'],
   });
+  // It was declared without a deployment, so none but --adopt would take it over.
+  await operator('delete', 'tenant', tenant);
   try {
     const run = (words: readonly string[]): Promise<string> => cluster.topology.exec('w1', words, 120_000);
     const plan = async (words: readonly string[]): Promise<readonly string[]> => {

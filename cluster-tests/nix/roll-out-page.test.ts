@@ -4,13 +4,13 @@
  * it names are commands of photon.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkout } from '../cluster/photon-commands.ts';
-import { NixPlace, whyNoNix } from './nix-place.ts';
+import { NixPlace, testing, whyNoNix } from './nix-place.ts';
 
 const nix = new NixPlace();
 const folder = mkdtempSync(join(tmpdir(), 'photon-roll-out-'));
@@ -32,7 +32,7 @@ const commands = blocks('sh')
 
 function declare(): void {
   test('its modules are a host with a store, a controller and a deployer, without a problem', () => {
-    const modules = blocks('nix').filter((text) => /^(#.*\n)?\{\n {2}services\.photoncloud = \{/.test(text));
+    const modules = blocks('nix').filter((text) => /^#.*\n\{\n {2}services\.photoncloud = \{/.test(text));
     assert.is(modules.length, 2);
     const { units, kinds, tcp } = nix.evaluate(`
       let host = lib.nixosSystem {
@@ -51,6 +51,28 @@ function declare(): void {
     assert.equal(kinds, ['tenant', 'network', 'security-group', 'image', 'volume', 'vm']);
     assert.equal([...tcp].toSorted(), [6379, 7443, 7444]);
     for (const unit of units) if (unit === 'photoncloud-deployer') assert.match(page, `\`${unit}\``);
+  });
+
+  test('its flake, with the files that it tells to make, has these hosts', () => {
+    const home = join(folder, 'home');
+    mkdirSync(join(home, 'hardware'), { recursive: true });
+    for (const text of blocks('nix')) {
+      const [, name] = /^# (\S+\.nix)\n/.exec(text) ?? [];
+      if (name !== undefined) writeFileSync(join(home, name), text);
+    }
+    for (const host of ['control', 'work-1', 'work-2']) writeFileSync(join(home, 'hardware', `${host}.nix`), '{ }\n');
+    const inputs = ['nixpkgs', `path:${testing}`, 'photoncloud', `git+file://${checkout}`];
+    const overrides = [inputs.slice(0, 2), inputs.slice(2)].flatMap((one) => ['--override-input', ...one]);
+    const apply = 'hosts: builtins.mapAttrs (_: host: builtins.attrNames host.config.units) hosts';
+    const where = `path:${home}#nixosConfigurations`;
+    const { code, stdout, stderr } = nix.run('nix', ['eval', '--json', where, '--apply', apply, ...overrides]);
+    assert.is(code, 0, stderr);
+    const worker = ['photoncloud-worker'];
+    assert.equal(JSON.parse(stdout), {
+      control: ['photoncloud-controller', 'photoncloud-store'],
+      'work-1': worker,
+      'work-2': worker,
+    });
   });
 }
 
