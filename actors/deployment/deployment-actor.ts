@@ -38,6 +38,12 @@ export const deploymentDefinition = (port: DeployerPort): ActorDefinition =>
     ignored: ['quota.granted', 'quota.refused', 'plan.stands'],
   });
 
+/** What the deployment manages, does not declare any more, and would delete if it pruned. */
+function keptBy({ steps, owned }: Pick<PlanContext, 'steps' | 'owned'>): readonly string[] {
+  const named = new Set(steps.map(({ id }) => id));
+  return Object.keys(owned).filter((id) => owned[id] === 'delete' && !named.has(id));
+}
+
 export const planDefinition = (port: DeployerPort): ActorDefinition =>
   defineActor(planKind, {
     chartVersion: 1,
@@ -47,8 +53,9 @@ export const planDefinition = (port: DeployerPort): ActorDefinition =>
       order === null
         ? {}
         : { deployment: order.deployment, revision: order.revision.digest, prune: order.prune, adopt: order.adopt },
-    status: ({ digest, steps, outcomes, problems, madeAt, startedAt, endedAt, failure }: PlanContext) => ({
+    status: ({ digest, steps, owned, outcomes, problems, madeAt, startedAt, endedAt, failure }: PlanContext) => ({
       digest,
+      kept: keptBy({ steps, owned }),
       counts: countsOf(steps),
       steps: steps.map((step, at) => ({ ...step, outcome: outcomes[at] ?? null })),
       problems,

@@ -25,10 +25,11 @@ function itemLines(before: readonly object[], after: readonly object[]): readonl
     : [...gone, ...come];
 }
 
-/** A line per field with its class of change; the items of a list are below it. */
+/** A line per field, with its class of change where that is not in place; the items of a list are below it. */
 export function changeLines(changes: readonly SpecChange[]): readonly string[] {
   const shown = (value: unknown): string => JSON.stringify(value) ?? 'null';
-  const when = (change: SpecChange['change']) => (change === 'replace' ? 'cannot change' : change);
+  const when = (change: SpecChange['change']): string =>
+    change === 'in place' ? '' : `  (${change === 'replace' ? 'cannot change' : change})`;
   const what = ({ before, after, of }: SpecChange): string => {
     if (of === 'addition') return `+ ${shown(after)}`;
     if (of === 'removal') return `- ${shown(before)}`;
@@ -38,7 +39,7 @@ export function changeLines(changes: readonly SpecChange[]): readonly string[] {
   return changes.flatMap((one): readonly string[] => {
     const { path, before, after, change, of } = one;
     if (of !== undefined || !isListOfObjects(before) || !isListOfObjects(after))
-      return [`    ${path.padEnd(width)}  ${what(one)}  (${when(change)})`];
-    return [`    ${path.padEnd(width)}  (${when(change)})`, ...itemLines(before, after).map((line) => `      ${line}`)];
+      return [`    ${path.padEnd(width)}  ${what(one)}${when(change)}`];
+    return [`    ${path}${when(change)}`, ...itemLines(before, after).map((line) => `      ${line}`)];
   });
 }

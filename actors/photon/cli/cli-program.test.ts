@@ -206,7 +206,7 @@ test('diff marks items of a list that come and go, and shows a new order by the 
   });
   assert.equal(text.split('\n').slice(1), [
     '    spec.subnets.0  - {"cidr":"a"}  (cannot change)',
-    '    spec.subnets.2  + {"cidr":"c"}  (in place)',
+    '    spec.subnets.2  + {"cidr":"c"}',
     '    spec.subnets    order ["a","b"] -> ["b","a"]  (cannot change)',
     '    spec.mtu        1400 -> 1450  (cannot change)',
   ]);
@@ -230,7 +230,7 @@ test('a list that is replaced as a whole is shown by the items that come and go'
     ],
   });
   assert.equal(text.split('\n').slice(1), [
-    '    spec.rules  (in place)',
+    '    spec.rules',
     '      - {"direction":"ingress","protocol":"tcp","ports":{"from":80,"to":80}}',
     '      + {"direction":"ingress","protocol":"tcp","ports":{"from":80,"to":80},"remote":{"cidr":"10.0.0.0/8"}}',
   ]);

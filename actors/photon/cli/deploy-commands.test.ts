@@ -18,7 +18,7 @@ import type { Session } from './cli-session.ts';
 import { deadlineIn } from './deadline.ts';
 import { carryOut, makePlan, statusOf, type PlanSettings } from './deploy-commands.ts';
 import { command } from './object-commands.ts';
-import { countsLine, planLines } from './plan-text.ts';
+import { countsLine, keptLines, planLines } from './plan-text.ts';
 
 const test = suite('deployments');
 const folder = mkdtempSync(join(tmpdir(), 'photon-deploy-'));
@@ -51,8 +51,14 @@ type Settings = Omit<PlanSettings, 'file'>;
 
 async function plan(documents: readonly object[], settings: Settings = {}, id = deployment, session = ann) {
   const made = await makePlan(session, id, { file: [file(...documents)], ...settings }, deadlineIn(60));
-  const { steps, counts } = await statusOf(session, made.plan);
-  return { ...made, steps, lines: planLines(steps).map((text) => text.split('\n')[0] ?? ''), says: countsLine(counts) };
+  const { steps, counts, kept = [] } = await statusOf(session, made.plan);
+  return {
+    ...made,
+    steps,
+    kept,
+    lines: planLines(steps).map((text) => text.split('\n')[0] ?? ''),
+    says: countsLine(counts),
+  };
 }
 
 const execute = (digest: string, allowDeletes?: number, id = deployment, session = ann): Promise<void> =>
@@ -172,7 +178,9 @@ test('pruning is asked for, takes only what is managed, and many deletions take 
   const extra = Array.from({ length: 6 }, (_, at) => set(`x${at}`, `198.51.100.${at}/32`));
   await apply([...all, ...extra]);
   await command(ann, 'address-set/acme/by-hand', 'create', { spec: { cidrs: [] } });
-  assert.is((await plan(all)).phase, 'empty', 'without --prune');
+  const unpruned = await plan(all);
+  assert.equal([unpruned.phase, unpruned.kept.length], ['empty', 6], 'without --prune');
+  assert.match(keptLines(unpruned.kept).join(), /^not declared any more.*--prune: address-set.* and 1 more$/);
   const made = await plan(all, { prune: true });
   assert.equal(made.lines.length, 6);
   assert.match(await refusal(execute(made.digest)), /^deletes_guarded: .*deletes 6 objects.*--allow-deletes 6/);

@@ -4,10 +4,12 @@
  * end at any time, and run again it finds what is already done.
  */
 import { createHash } from 'node:crypto';
+import { guardReason } from '@photoncloud/machines/deployment/deployment-context';
 import { desiredId, issuesOfSet } from '@photoncloud/machines/deployment/desired-objects';
 import {
   desiredStateVersion,
   longestPart,
+  type DeploymentSpec,
   type Drift,
   type Loss,
 } from '@photoncloud/machines/deployment/deployment-protocol';
@@ -21,7 +23,7 @@ import { exitCodes, type Session } from './cli-session.ts';
 import { deadlineIn, type Deadline } from './deadline.ts';
 import { readDesired, type DesiredDeclaration } from './document-schema.ts';
 import { command } from './object-commands.ts';
-import { countsLine, lossText, outcomeText, planLines, stepText, type ShownStep } from './plan-text.ts';
+import { countsLine, keptLines, lossText, outcomeText, planLines, stepText, type ShownStep } from './plan-text.ts';
 import { jsonText, say, showProgress, warn } from './terminal-text.ts';
 
 export interface PlanSettings {
@@ -42,6 +44,8 @@ interface PlanStatus {
   readonly counts: PlanCounts;
   readonly steps: readonly ShownStep[];
   readonly problems: readonly PlanProblem[];
+  /** Ids; a controller of an older release does not say. */
+  readonly kept?: readonly string[];
 }
 
 /** The canonical text of a desired state, and its digest. */
@@ -139,16 +143,31 @@ export async function planFiles(
   options: PlanSettings & { readonly output: string; readonly timeout: number },
 ): Promise<void> {
   const made = await makePlan(session, id, options, deadlineIn(options.timeout));
-  const { steps, counts } = await statusOf(session, made.plan);
-  if (options.output === 'json') say(jsonText({ deployment: id, ...made, steps: steps.map(withoutOutcome) }, 2));
+  const status = await statusOf(session, made.plan);
+  const { steps, kept = [] } = status;
+  if (options.output === 'json') say(jsonText({ deployment: id, ...made, steps: steps.map(withoutOutcome), kept }, 2));
   else {
-    for (const text of planLines(steps)) say(text);
-    say(countsLine(counts));
-    if (made.phase === 'ready')
-      say(`carry it out: photon apply --plan ${short(made.digest)} --deployment ${partsOfId(id).name}`);
+    sayPlan(status);
+    if (made.phase === 'ready') say(`carry it out: ${await applyLine(session, id, made)}`);
+    if (made.phase === 'blocked') say('nothing can be carried out while something is blocked');
   }
   process.exitCode =
     made.phase === 'empty' ? exitCodes.ok : made.phase === 'ready' ? exitCodes.differs : exitCodes.refused;
+}
+
+function sayPlan({ steps, counts, kept = [] }: PlanStatus): void {
+  for (const text of planLines(steps)) say(text);
+  for (const text of keptLines(kept)) say(text);
+  say(countsLine(counts));
+}
+
+/** The command that carries a plan out, with the consent that it takes. */
+async function applyLine(session: Session, id: string, { digest, counts }: PlanAnswer): Promise<string> {
+  const { tenant, name } = partsOfId(id);
+  const { spec } = await session.client.call('actor.get', { id });
+  const why = guardReason(counts, (spec as unknown as DeploymentSpec).maxDeletes, undefined);
+  const consent = why === null ? '' : ` --allow-deletes ${counts.delete + counts.replace}`;
+  return `photon -t ${tenant} apply --plan ${short(digest)} --deployment ${name}${consent}`;
 }
 
 const withoutOutcome = ({ outcome: _, ...step }: ShownStep): Omit<ShownStep, 'outcome'> => step;
@@ -211,9 +230,7 @@ export const applyPlan = (session: Session, id: string, digest: string, options:
 export async function applyFiles(session: Session, id: string, options: PlanSettings & ExecuteOptions): Promise<void> {
   const deadline = deadlineIn(options.timeout);
   const made = await makePlan(session, id, options, deadline);
-  const { steps, counts } = await statusOf(session, made.plan);
-  for (const text of planLines(steps)) say(text);
-  say(countsLine(counts));
+  sayPlan(await statusOf(session, made.plan));
   await carryOut(session, id, made.digest, options, deadline);
 }
 

@@ -7,6 +7,8 @@ export interface ShownStep extends PlanStep {
   readonly outcome: { readonly result: 'done' | 'refused' | 'moved'; readonly reason: string | null } | null;
 }
 
+const namedKept = 5;
+
 const signs: Readonly<Record<PlanStep['action'], string>> = {
   create: '+',
   update: '~',
@@ -48,6 +50,14 @@ export function countsLine({ create, update, adopt, replace, delete: gone, noOp,
   ];
   const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   return said.length === 0 ? 'nothing is declared' : said.join(', ');
+}
+
+/** What is managed, would be deleted with `--prune`, and is said so that nobody takes it for deleted. */
+export function keptLines(kept: readonly string[]): readonly string[] {
+  if (kept.length === 0) return [];
+  const named = kept.slice(0, namedKept).join(', ');
+  const more = kept.length > namedKept ? ` and ${kept.length - namedKept} more` : '';
+  return [`not declared any more, and kept without --prune: ${named}${more}`];
 }
 
 /** A rename is one line: the deletion of the old object is said beside the new one. */
