@@ -43,6 +43,14 @@ export const testedMutants: readonly Mutant[] = [
     'return Math.floor(nowMs + this.#least);',
   ),
   one(
+    'a volume whose VM leaves right after a move goes back to its former host',
+    'K24',
+    'machines/volume/volume-standby.test.ts',
+    'machines/volume/volume-standby.ts',
+    "event.type === 'volume.detach' && context.holder",
+    "event.type !== 'volume.detach' && context.holder",
+  ),
+  one(
     'the end of an earlier segment starts another',
     'G11',
     'machines/vpc/vpc-fencing.test.ts',

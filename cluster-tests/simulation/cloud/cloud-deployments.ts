@@ -10,6 +10,7 @@ import type { Chance } from '../seeded-random.ts';
 import type { ClientRecord } from '../simulated-clients.ts';
 import type { Simulation } from '../simulation.ts';
 import type { CloudWorkload, Request } from './cloud-workload.ts';
+import { storedActors } from './stored-actors.ts';
 
 const tenant = 'tenant-1';
 const client = 'declarer';
@@ -188,7 +189,17 @@ export class CloudDeployments {
   private breakByHand(): void {
     const set = this.last.find(({ kind }) => kind === 'address-set' || kind === 'security-group');
     if (set === undefined) return;
-    this.begin((done) => this.ask([`${set.kind}.delete`, set.name, {}], () => done()));
+    const { kind, name } = set;
+    this.begin((done) =>
+      this.ask([`${kind}.delete`, name, {}], () => this.untilBack(`${kind}/${tenant}/${name}`, done)),
+    );
+  }
+
+  /** It is looked at now and then only, and repaired then. */
+  private untilBack(id: string, done: () => void): void {
+    const isBack = storedActors(this.simulation.server).some((one) => one.id === id && one.status === 'live');
+    if (isBack) done();
+    else this.later(againMs, () => this.untilBack(id, done));
   }
 
   private planAgain(): void {

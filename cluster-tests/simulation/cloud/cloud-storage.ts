@@ -1,7 +1,8 @@
 /**
  * A tenant of some seeds of the cloud simulation who keeps snapshots: VMs write to volumes while snapshots are taken of
- * them, volumes are made from these, grow, and are restored to them while their VM is stopped; all in any order, so
- * that many commands meet and are refused. Draws from a stream of its own. Used by cloud-scenario.ts.
+ * them, volumes are made from these, grow, and are restored to them while their VM is stopped; VMs are moved, and stop
+ * right after. All in any order, so that many commands meet and are refused. Draws from a stream of its own. Used by
+ * cloud-scenario.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';
@@ -65,6 +66,7 @@ export class CloudStorage {
       [4, () => ['vm.start', vm, {}]],
       [4, () => ['vm.stop', vm, { graceMs: 0 }]],
       [1, () => ['vm.delete', vm, {}]],
+      [6, () => ['vm.migrate', vm, {}]],
       [6, () => this.volume(diskOf.reader, snapshot)],
       [2, () => this.volume(diskOf.keeper, random.happens(0.2) ? snapshot : null)],
       [2, () => ['volume.delete', volume, {}]],
