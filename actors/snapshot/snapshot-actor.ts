@@ -12,6 +12,7 @@ export const snapshotDefinition = defineActor(snapshotKind, {
     class: source?.class ?? null,
     sizeMib: source?.sizeMib ?? null,
     allocatedBytes: proof?.allocatedBytes ?? null,
+    consistency: proof === null ? null : (proof.consistency ?? 'crash'),
     takenAt: proof === null ? null : new Date(proof.takenAt).toISOString(),
     host: source?.host.name ?? null,
   }),

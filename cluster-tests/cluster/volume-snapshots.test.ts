@@ -5,12 +5,13 @@
  * Volumes made from a snapshot, and restored to it, in a whole cluster with guests that keep their visits on them: a
  * clone has the visits from before the snapshot and none of those after it, also a shared one on the storage host, to
  * which the copy is carried from the worker that has it. The original is restored while its VM is stopped. The snapshot
- * is deleted meanwhile, and nothing is left at the end.
+ * is deleted meanwhile, and nothing is left at the end. The first guest has an agent, which freezes its file systems
+ * for the moment of the snapshot.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { notesOfVisits, readGuest, visitGuest } from '../demo/guest-page.ts';
-import { buildGuestImage } from '../guest/guest-image.ts';
+import { buildGuestImage, findGuestAgent } from '../guest/guest-image.ts';
 import { launchCluster, photonCli, type PhotonCluster } from './cluster-launch.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
 import type { PlannedNode } from './photon-commands.ts';
@@ -30,7 +31,7 @@ let cluster: PhotonCluster;
 let acme: CrashTenant;
 
 test.before(async () => {
-  const guest = await buildGuestImage();
+  const guest = await buildGuestImage({ agent: true });
   cluster = await launchCluster({ stem: 'clones', images: { '/run/guest': guest.folder }, nodes });
   acme = await CrashTenant.open(cluster);
   await acme.declareBasics(guest.commandLine);
@@ -46,8 +47,8 @@ const refusal = (...argv: string[]): Promise<string> => operate(...argv).then(()
 const vmId = (name: string): string => `vm/${tenant}/${name}`;
 const hostOf = async (id: string): Promise<unknown> => ((await acme.find(id))?.status as { host?: string })?.host;
 
-async function start(name: string, volume: string): Promise<void> {
-  await acme.ask('vm.create', name, { ...acme.vmParams(), disks: [{ volume }] });
+async function start(name: string, volume: string, guestAgent = false): Promise<void> {
+  await acme.ask('vm.create', name, { ...acme.vmParams(), disks: [{ volume }], guestAgent });
   await acme.reachState(vmId(name), /^running$/, longMs);
 }
 
@@ -66,10 +67,12 @@ async function visit(vm: string, ...notes: readonly string[]): Promise<void> {
 
 test('a clone has the visits from before the snapshot, and none of those after it', async () => {
   await operate('host', 'cordon', 'w2');
-  await start('web-1', 'visits');
+  await start('web-1', 'visits', true);
   await operate('host', 'uncordon', 'w2');
   await visit('web-1', 'one', 'two', 'three');
   await operate('snapshot', 'create', 'friday', '--volume', 'visits');
+  const { consistency } = (await acme.find(`snapshot/${tenant}/friday`))?.status as { readonly consistency: string };
+  assert.is(consistency, findGuestAgent() === undefined ? 'crash' : 'frozen');
   await visit('web-1', 'four', 'five');
   await acme.ask('volume.create', 'clone', { sizeMib: 64, snapshot: 'friday' });
   await acme.reachState(`volume/${tenant}/clone`, /^available$/, longMs);

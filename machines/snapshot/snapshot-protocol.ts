@@ -78,11 +78,13 @@ export const snapshotKind = defineKind({
       volume: ({ volume }) => volume,
       size: (_, { sizeMib }) => (sizeMib === null ? null : `${String(sizeMib)} MiB`),
       taken: (_, { takenAt }) => takenAt,
+      consistency: (_, { consistency }) => consistency,
     },
     says: {
       create:
         'Takes a snapshot: a copy of the bytes as they are at one moment, on the host that has them, also while a ' +
-        'guest writes. Its file systems are then as after a power cut. Answered once there is room for it. Rejected ' +
+        'guest writes. Its file systems are then as after a power cut, or were frozen by the guest agent, as ' +
+        '`consistency` says. Answered once there is room for it. Rejected ' +
         'volume_empty while the volume has no bytes: they are made for its first VM, on the host of that VM.',
       update: 'Changes labels and protection; the bytes of a snapshot never change.',
       delete:

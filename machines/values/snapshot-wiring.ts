@@ -21,5 +21,7 @@ export const snapshotProofSchema = z.object({
   allocatedBytes: z.number(),
   /** The moment whose bytes it has: wall time of the host, ms since the epoch. */
   takenAt: z.number(),
+  /** Of the file systems. `crash`: as after a power cut; absent in a copy that an older release has taken: `crash`. */
+  consistency: z.enum(['frozen', 'crash']).optional(),
 });
 export type SnapshotProof = ValueOf<typeof snapshotProofSchema>;

@@ -15,8 +15,10 @@ export interface SnapshotRef {
 export interface SnapshotDataplane {
   /**
    * A copy that is complete stays as it is; what was left of an attempt that was broken off is removed, and a new
-   * moment is taken. @throws fault `storage_full`, `storage_failed`, `snapshot_failed`, `snapshot_disturbed`; defeat
-   * `volume_empty`, `disk_damaged`; unknown `qmp_timeout`
+   * moment is taken. If a guest on this host has the file open, and a guest agent, its file systems are frozen for that
+   * moment, as the copy says.
+   * @throws fault `storage_full`, `storage_failed`, `snapshot_failed`, `snapshot_disturbed`; defeat `volume_empty`,
+   *   `disk_damaged`; unknown `qmp_timeout`
    */
   takeSnapshot(spec: SnapshotSpec, call: Call): Promise<SnapshotProof>;
   /** Opens a copy so that it can be carried to another host. @throws defeat `snapshot_missing` */

@@ -3,65 +3,29 @@
  * do everything else: none of them is an error, holds up the worker, or puts more than a few printable words into it.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import net from 'node:net';
+import type net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { allBytes, askGuest, lineBytes, silentGuest } from './guest-agent.ts';
+import { askGuest, silentGuest } from './guest-agent.ts';
+import { allBytes, lineBytes } from './guest-conversation.ts';
+import { agent, inStep, isSync, reply, serveGuest, type Answers, type Behaviour } from './guest-for-tests.ts';
 
 const test = suite('guest agent');
 const folder = mkdtempSync(join(tmpdir(), 'photon-guest-'));
 test.after(() => rmSync(folder, { recursive: true }));
 
-type Answers = Readonly<Record<string, unknown>>;
-interface Asked {
-  readonly execute: string;
-  readonly arguments?: { readonly id: number };
-}
-/** What a guest sends to a question; null: nothing. */
-type Behaviour = (asked: Asked, socket: net.Socket) => string | Buffer | null;
-
-const reply = (value: unknown): string => `${JSON.stringify({ return: value })}\n`;
-const inStep = ({ arguments: args }: Asked): Buffer =>
-  Buffer.concat([Buffer.from([0xff]), Buffer.from(reply(args?.id))]);
-
-/** As the agent of QEMU: what comes before the byte is dropped. */
-const agent =
-  (answers: Answers): Behaviour =>
-  (asked) => {
-    if (isSync(asked)) return inStep(asked);
-    const answer = answers[asked.execute];
-    return answer === undefined ? '{"error":{"class":"CommandNotFound","desc":"no"}}\n' : reply(answer);
-  };
-
-const isSync = ({ execute }: Asked): boolean => execute === 'guest-sync-delimited';
-
 let count = 0;
 /** @returns what is read of it, and how long that took, ms */
 async function read(behave: Behaviour, answerMs = 300) {
   const path = join(folder, String(count++));
-  const sockets = new Set<net.Socket>();
-  const server = net.createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    let text = '';
-    socket.on('data', (bytes: Buffer) => {
-      text += bytes.toString('latin1').replaceAll('\u00ff', '');
-      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
-        const sent = behave(JSON.parse(text.slice(0, end)) as Asked, socket);
-        text = text.slice(end + 1);
-        if (sent !== null && !socket.destroyed) socket.write(sent);
-      }
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
+  const { close } = await serveGuest(path, behave);
   const from = performance.now();
   try {
     return { reading: await askGuest(path, answerMs), ms: performance.now() - from };
   } finally {
-    for (const socket of sockets) socket.destroy();
-    server.close();
+    close();
   }
 }
 

@@ -29,6 +29,8 @@ export interface IncarnationPaths extends IncarnationFiles {
   readonly uidFile: string;
   /** Which volume is which disk of QEMU, in its order. */
   readonly disksFile: string;
+  /** There while its guest was asked to freeze its file systems, and has not thawed them yet. */
+  readonly frozenFile: string;
   /** Its control group; null when guests have none on this host. */
   readonly group: string | null;
 }
@@ -53,6 +55,7 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     endFile: path.join(runFolder, 'end'),
     uidFile: path.join(runFolder, 'uid'),
     disksFile: path.join(runFolder, 'disks'),
+    frozenFile: path.join(runFolder, 'frozen'),
     group: site.guestGroups === null ? null : path.join(site.guestGroups, id),
     emptyFolder: path.join(runFolder, 'empty'),
     pidFile: path.join(runFolder, 'pid'),
@@ -73,7 +76,7 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
     }
     await mkdir(paths.emptyFolder, { recursive: true, mode: 0o555 });
     const sockets = [paths.agentSocket, paths.toolingSocket, paths.guestSocket, paths.consoleSocket];
-    for (const left of [paths.pidFile, ...sockets, paths.endFile]) await rm(left, { force: true });
+    for (const left of [paths.pidFile, ...sockets, paths.endFile, paths.frozenFile]) await rm(left, { force: true });
     await writeFile(paths.ownerFile, aliasOf(site.options.cluster, owner), { mode: 0o600 });
   } catch (error) {
     throw fileError(`making the folder of ${owner.actor}`, error);

@@ -13,6 +13,7 @@ import type { SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring'
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { cutExport, exportNode, findDaemon, startDaemon } from '../export/export-daemon.ts';
 import { exportName, exportPaths, listExports, type ExportPaths } from '../export/export-folder.ts';
+import { thawLeft, whileFrozen, type Done } from '../hypervisor/guest-freeze.ts';
 import { linkDoor, unlinkDoors } from '../hypervisor/qemu-doors.ts';
 import { listRuns } from '../hypervisor/qemu-folder.ts';
 import { findDiskUser } from '../hypervisor/qemu-resize.ts';
@@ -36,6 +37,8 @@ export interface BytesUser {
   readonly ask: <Result>(work: (client: QmpClient) => Promise<Result>) => Promise<Result>;
   /** @returns where it reaches the copy */
   readonly open: (target: ExportPaths) => Promise<string>;
+  /** Does something while the file systems of its guest are frozen, if that can be had. */
+  readonly freeze: <Result>(work: () => Promise<Result>) => Promise<Done<Result>>;
 }
 
 /** Of job and node in the process that has the disk: QEMU takes names of up to 31 characters. */
@@ -55,6 +58,8 @@ const daemonUser = (paths: ExportPaths): BytesUser => ({
     }
   },
   open: async ({ door }) => door,
+  // The guest may be on another host.
+  freeze: async (work) => ({ result: await work(), isFrozen: false }),
 });
 
 /** Null when the bytes rest. @throws fault `snapshot_disturbed` while two runs may write */
@@ -78,6 +83,7 @@ export async function findBytesUser(
       await linkDoor(user.paths, target);
       return path.join(user.paths.emptyFolder, target.id);
     },
+    freeze: (work) => whileFrozen(user.paths, work),
   };
 }
 
@@ -93,8 +99,14 @@ export async function serveCopy(
   return target;
 }
 
-/** @returns the moment whose bytes the copy will have @throws fault `qmp_refused`; unknown `qmp_timeout` */
-export async function beginCopy(user: BytesUser, target: ExportPaths): Promise<number> {
+/** The moment whose bytes a copy has, and whether the file systems of the guest were frozen then. */
+export interface CopyMoment {
+  readonly takenAt: number;
+  readonly isFrozen: boolean;
+}
+
+/** @throws fault `qmp_refused`; unknown `qmp_timeout` */
+export async function beginCopy(user: BytesUser, target: ExportPaths): Promise<CopyMoment> {
   const name = nameOf(target.volumeUid);
   const node = { driver: 'nbd', 'node-name': name, export: await exportName(target) };
   const server = { type: 'unix', path: await user.open(target) };
@@ -107,8 +119,8 @@ export async function beginCopy(user: BytesUser, target: ExportPaths): Promise<n
       if (isOwn && takenAt === 0) takenAt = sentAt(heard) ?? 0;
     });
     try {
-      await client.execute('blockdev-backup', job, beginMs);
-      return takenAt;
+      const { isFrozen } = await user.freeze(() => client.execute('blockdev-backup', job, beginMs));
+      return { takenAt, isFrozen };
     } finally {
       unlisten();
     }
@@ -157,8 +169,9 @@ async function tolerant(work: Promise<unknown>): Promise<void> {
 }
 
 /**
- * Removes job, node, sockets and daemon of a copy. Nothing of it is there without the folder of its daemon, which is
- * made first and removed last. @throws fault `export_uncut`, `snapshot_failed`
+ * Removes job, node, sockets and daemon of a copy, and thaws a guest that was left frozen. Nothing of it is there
+ * without the folder of its daemon, which is made first and removed last.
+ * @throws fault `export_uncut`, `snapshot_failed`
  */
 export async function abandon(site: DataplaneSite, sessions: IncarnationSessions, snapshotUid: string): Promise<void> {
   const target = targetOf(site, snapshotUid);
@@ -169,6 +182,7 @@ export async function abandon(site: DataplaneSite, sessions: IncarnationSessions
       await tolerant(daemonUser(paths).ask((client) => forget(client, name)));
   for (const { paths } of await listRuns(site)) {
     if ((await findIncarnation(paths)) === null) continue;
+    await thawLeft(paths);
     await tolerant(sessions.client(paths).then((client) => forget(client, name)));
   }
   await unlinkDoors(site, target);

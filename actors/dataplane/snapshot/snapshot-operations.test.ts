@@ -1,13 +1,14 @@
 /**
  * Copies of volumes with the real QEMU: of one that rests, of one that a guest writes to, of one that a daemon serves
  * to a guest. The guest is a boot sector that writes one block after the other, so the copy of a moment has every block
- * up to one, and none after it. An attempt that was broken off, also by a process that was killed, leaves nothing.
+ * up to one, and none after it. An attempt that was broken off, also by a process that was killed, leaves nothing, and
+ * no guest frozen.
  */
 // needs: kernel
 // time limit: 300 s
 // test limit: 120 s
 import { execFile } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -28,6 +29,8 @@ import {
   testQemu,
   until,
 } from '../dataplane-for-tests.ts';
+import { agent, serveGuest } from '../hypervisor/guest-for-tests.ts';
+import { pathsOf } from '../hypervisor/qemu-folder.ts';
 import { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { writingGuest } from '../hypervisor/writing-guest-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
@@ -176,17 +179,27 @@ function declare(): void {
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', left, '2G']);
     const user = await findBytesUser(site, sessions, 'LIVE', fileOf('LIVE', 'raw'));
     assert.ok(user);
+    // QEMU has no port for an agent here, so one of ours can be behind its socket.
+    const { guestSocket, frozenFile } = pathsOf(site, incarnation(1, 'LIVE').owner);
+    const [freeze, thaw] = ['guest-fsfreeze-freeze', 'guest-fsfreeze-thaw'];
+    const guest = await serveGuest(guestSocket, agent({ [freeze]: 1, [thaw]: 1 }));
     await beginCopy(user, await serveCopy(site, spec, left, 2048 * mib));
     await sessions.close();
     assert.is(await daemons('S4'), 1);
+    // As if it had been killed before the guest has thawed.
+    writeFileSync(frozenFile, '');
     dataplane = createDataplane(options);
-    await take(spec);
+    assert.is((await take(spec)).consistency, 'frozen');
+    assert.equal(guest.asked, [freeze, thaw, thaw, freeze, thaw], 'the guest that was left frozen is thawed first');
+    assert.not.ok(existsSync(frozenFile));
+    guest.close();
+    assert.is((await take(spec)).consistency, 'frozen', 'asked again it is the same copy');
     await (await dataplane).sweep({ owners: async () => [spec.owner.actor, 'incarnation/acme/web@w1'] }, nextCall());
     assert.equal(
       readdirSync(volumes)
         .filter((name) => name.includes('S4'))
         .toSorted(),
-      ['S4.owner', 'S4.qcow2'],
+      ['S4.frozen', 'S4.owner', 'S4.qcow2'],
     );
     assert.ok((await reachOf('S4')) > 0);
     assert.is(await daemons('S4'), 0);

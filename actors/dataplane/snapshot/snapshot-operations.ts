@@ -4,7 +4,7 @@
  * Promise: a file with its final name is complete and never changes; the lock of the volume is held only for the moment
  * at which a copy begins, so that a run can be cut meanwhile.
  */
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SnapshotProof, SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
 import type { DiskFormat } from '@photoncloud/machines/values/wiring';
@@ -16,15 +16,15 @@ import { runQemuImage, showToQemuImage, sourceFile, targetFile } from '../image/
 import { errnoOf, fileError } from '../kernel-errors.ts';
 import { fencedChange } from '../network-operations.ts';
 import { refuseOlder } from '../owner-alias.ts';
-import { createFile, requireSpace } from '../storage-files.ts';
+import { createFile, readTextFile, requireSpace } from '../storage-files.ts';
 import { replicaErrors } from '../volume/replica-errors.ts';
 import { readReplicaOwner, writeReplicaOwner } from '../volume/replica-owner.ts';
-import { replicaPath } from '../volume/replica-paths.ts';
+import { replicaFrozenPath, replicaPath } from '../volume/replica-paths.ts';
 import { eraseReplica, findReplica } from '../volume/replica-store.ts';
 import { checkCount, checkOwner, checkUid } from '../wiring-checks.ts';
 import { openSnapshot } from './snapshot-carrying.ts';
 import { snapshotDisturbed, volumeEmpty } from './snapshot-errors.ts';
-import { abandon, awaitCopy, beginCopy, findBytesUser, serveCopy } from './snapshot-job.ts';
+import { abandon, awaitCopy, beginCopy, findBytesUser, serveCopy, type CopyMoment } from './snapshot-job.ts';
 
 const mib = 1 << 20;
 const convertTimeoutMs = 3_600_000;
@@ -78,7 +78,8 @@ async function take(
   await writeReplicaOwner(site, snapshotUid, spec.owner);
   const file = replicaPath(site.folders.volumes, snapshotUid, 'qcow2');
   await createFile(file, async (fresh, target) => {
-    const takenAt = await fill({ site, sessions, spec, fresh, target, signal, ...volume });
+    const { takenAt, isFrozen } = await fill({ site, sessions, spec, fresh, target, signal, ...volume });
+    await keepFrozen(site, snapshotUid, isFrozen);
     await target.utimes(takenAt / 1000, takenAt / 1000);
   });
   const made = await readProof(site, snapshotUid);
@@ -92,10 +93,24 @@ async function readProof(site: DataplaneSite, snapshotUid: string): Promise<Snap
   if (found === null) return null;
   try {
     const takenAt = Math.round((await stat(found.file)).mtimeMs);
-    return { sizeBytes: found.virtualBytes, allocatedBytes: found.allocatedBytes, takenAt };
+    const frozen = await readTextFile(replicaFrozenPath(site.folders.volumes, snapshotUid));
+    const consistency = frozen === undefined ? 'crash' : 'frozen';
+    return { sizeBytes: found.virtualBytes, allocatedBytes: found.allocatedBytes, takenAt, consistency };
   } catch (error) {
     throw fileError(`reading snapshot ${snapshotUid}`, error);
   }
+}
+
+/** Called before the copy has its final name. */
+async function keepFrozen(site: DataplaneSite, snapshotUid: string, isFrozen: boolean): Promise<void> {
+  const file = replicaFrozenPath(site.folders.volumes, snapshotUid);
+  try {
+    // One may be left of an attempt that was broken off.
+    await rm(file, { force: true });
+  } catch (error) {
+    throw fileError(`keeping how snapshot ${snapshotUid} was taken`, error);
+  }
+  if (isFrozen) await createFile(file, async () => {});
 }
 
 interface Filling {
@@ -112,22 +127,21 @@ interface Filling {
   readonly virtualBytes: number;
 }
 
-/** @returns the moment whose bytes it has */
-async function fill(filling: Filling): Promise<number> {
+async function fill(filling: Filling): Promise<CopyMoment> {
   const { site, sessions, spec, fresh, signal, virtualBytes } = filling;
   const { snapshotUid, volumeUid } = spec;
   const find = () => findBytesUser(site, sessions, volumeUid, filling.file);
-  if ((await find()) === null) return copyAtRest(filling);
+  if ((await find()) === null) return { takenAt: await copyAtRest(filling), isFrozen: false };
   await qemuImage(filling, ['create', '-q', '-f', 'qcow2', targetFile, String(virtualBytes)]);
   try {
     const target = await serveCopy(site, spec, fresh, virtualBytes);
     const begun = await site.locks.hold(`volume ${volumeUid}`, async () => {
       const user = await find();
       if (user === null) throw snapshotDisturbed(volumeUid, 'was closed');
-      return { user, takenAt: await beginCopy(user, target) };
+      return { user, moment: await beginCopy(user, target) };
     });
     await awaitCopy(begun.user, snapshotUid, signal);
-    return begun.takenAt;
+    return begun.moment;
   } finally {
     await abandon(site, sessions, snapshotUid);
   }
@@ -135,7 +149,7 @@ async function fill(filling: Filling): Promise<number> {
 
 /**
  * Nobody has the file open, so it is read as it is. A process that opens it meanwhile is not kept waiting: when the
- * file was written since, the copy is thrown away.
+ * file was written since, the copy is thrown away. @returns the moment whose bytes it has
  */
 async function copyAtRest(filling: Filling): Promise<number> {
   const { file, format, spec } = filling;

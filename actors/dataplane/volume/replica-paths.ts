@@ -9,3 +9,6 @@ export const replicaOwnerPath = (folder: string, volumeUid: string): string => p
 /** Uid of the restoration that was made last; a volume that never was restored has none. */
 export const replicaRestoredPath = (folder: string, volumeUid: string): string =>
   path.join(folder, `${volumeUid}.restored`);
+/** There when the copy of a snapshot was begun while the file systems of the guest were frozen. */
+export const replicaFrozenPath = (folder: string, snapshotUid: string): string =>
+  path.join(folder, `${snapshotUid}.frozen`);

@@ -19,7 +19,7 @@ import { checkCount, checkDigest, checkOwner, checkUid } from '../wiring-checks.
 import { replicaDiffers } from './replica-errors.ts';
 import { fillingLimits, fillReplica, isUnrestored, restoreReplica, withFile } from './replica-filling.ts';
 import { readReplicaOwner, writeReplicaOwner } from './replica-owner.ts';
-import { diskFormats, replicaOwnerPath, replicaPath, replicaRestoredPath } from './replica-paths.ts';
+import { diskFormats, replicaFrozenPath, replicaOwnerPath, replicaPath, replicaRestoredPath } from './replica-paths.ts';
 
 const mib = 1 << 20;
 
@@ -132,6 +132,7 @@ export async function eraseReplica(site: DataplaneSite, volumeUid: string): Prom
     if (found !== null) await rm(found.file, { force: true });
     await removeFloor(site, volumeUid);
     await rm(replicaRestoredPath(site.folders.volumes, volumeUid), { force: true });
+    await rm(replicaFrozenPath(site.folders.volumes, volumeUid), { force: true });
     await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
   } catch (error) {
     throw fileError(`removing volume ${volumeUid}`, error);

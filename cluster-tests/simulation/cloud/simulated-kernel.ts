@@ -137,6 +137,7 @@ export interface Replica {
   rows: number;
   /** Of the copy that a snapshot has: when it was taken, ms. */
   readonly takenAt?: number;
+  readonly isFrozen?: boolean;
   /** Of a volume that was made from the copy of a snapshot, or whose bytes were replaced by one. */
   readonly origin?: Origin;
   /** Uid of the restoration that was made last. */

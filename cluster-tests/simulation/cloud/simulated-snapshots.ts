@@ -30,6 +30,17 @@ export function simulatedSnapshots(site: SimulatedSite): SnapshotDataplane {
   };
 }
 
+/** Whether a guest of this host, whose agent answers, has the file of the volume open. */
+const freezes = (kernel: SimulatedKernel, volumeUid: string): boolean =>
+  [...kernel.incarnations.values()].some(
+    ({ spec, status, hung, stalled }) =>
+      spec.guestAgent === true &&
+      status === 'running' &&
+      !hung &&
+      !stalled &&
+      spec.disks.some((disk) => disk.volumeUid === volumeUid && (disk.source ?? null) === null),
+  );
+
 function take(kernel: SimulatedKernel, { owner, snapshotUid, volumeUid, format }: SnapshotSpec) {
   const present = kernel.replicas.get(snapshotUid);
   refuseOlder(`snapshot ${snapshotUid}`, owner, present?.owner ?? null);
@@ -37,6 +48,7 @@ function take(kernel: SimulatedKernel, { owner, snapshotUid, volumeUid, format }
   if (present === undefined && volume?.format !== format) throw volumeEmpty(volumeUid);
   const { sizeBytes, rows } = present ?? volume ?? { sizeBytes: 0, rows: 0 };
   const takenAt = present?.takenAt ?? kernel.nowMs();
-  kernel.replicas.set(snapshotUid, { owner, format: 'qcow2', sizeBytes, rows, takenAt });
-  return { sizeBytes, allocatedBytes: 0, takenAt };
+  const isFrozen = present?.isFrozen ?? freezes(kernel, volumeUid);
+  kernel.replicas.set(snapshotUid, { owner, format: 'qcow2', sizeBytes, rows, takenAt, isFrozen });
+  return { sizeBytes, allocatedBytes: 0, takenAt, consistency: isFrozen ? 'frozen' : 'crash' } as const;
 }

@@ -45,7 +45,7 @@ async function snapshotScript(dp: Dataplane, step: Step): Promise<void> {
   let takenAt = 0;
   await step('a copy', dp.takeSnapshot(spec, nextCall()), (proof) => {
     ({ takenAt } = proof);
-    return [proof.sizeBytes, takenAt > 0];
+    return [proof.sizeBytes, takenAt > 0, proof.consistency];
   });
   await step('the same copy', dp.takeSnapshot(spec, nextCall()), (proof) => proof.takenAt === takenAt);
   await fromSnapshot(dp, step);
