@@ -2,13 +2,14 @@
 # files as they are, which it does not under node_modules), and $out/bin/photon with the programs it starts on its PATH.
 # Cluster tests are not in it.
 { lib, stdenvNoCC, fetchurl, makeWrapper, nodejs_24, bash, conntrack-tools, coreutils, dnsmasq, e2fsprogs, iproute2
-, iputils, kmod, nftables, openssl, procps, qemu, redis, util-linux }:
+, iputils, kmod, nftables, openssl, perl, procps, qemu, redis, util-linux }:
 let
   manifest = builtins.fromJSON (builtins.readFile ../package.json);
   rooms = [ "actors" "machines" "runtime" ];
   npmPackages = import ./npm-packages.nix { inherit lib fetchurl; lockFile = ../package-lock.json; };
   programs = [
-    bash conntrack-tools coreutils dnsmasq e2fsprogs iproute2 iputils kmod nftables openssl procps qemu redis util-linux
+    bash conntrack-tools coreutils dnsmasq e2fsprogs iproute2 iputils kmod nftables openssl perl procps qemu redis
+    util-linux
   ];
   # Programs of the dataplane get this PATH and nothing else of the environment; the folders of Debian are not there
   # here.

@@ -22,6 +22,7 @@ const withMoves = ({ state, context }: Stored): Stored => ({
     door: null,
     sent: null,
     flows: [],
+    plug: null,
     resizes: [],
   },
 });
@@ -50,6 +51,7 @@ export function incarnationDefinition(hypervisor: IncarnationDataplane & Migrati
       'incarnation.pause',
       'incarnation.resume',
       'incarnation.reset',
+      'incarnation.plug',
       'incarnation.receive',
       'incarnation.go-on',
       'incarnation.send',

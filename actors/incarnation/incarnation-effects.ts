@@ -85,6 +85,12 @@ export function incarnationEffects(
         return {};
       },
     },
+    'qemu.plug': {
+      timeoutMs: 50_000,
+      perform: async ({ spec, disks }, call) => ({
+        disks: [...(await hypervisor.plugDisks({ incarnation: spec, disks }, call))],
+      }),
+    },
     'qemu.watch': { timeoutMs: null, perform: ({ spec }, call) => hypervisor.watchIncarnation(spec, call) },
     'qemu.watch-disks': {
       timeoutMs: null,

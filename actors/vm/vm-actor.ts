@@ -20,7 +20,12 @@ function statusOf(context: VmContext) {
   const { wanted, paused, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } =
     context;
   const { awaited, proposed, runGeneration, wiring, lastEnd, crashes } = context;
-  const volumes = Object.values(context.disks).map(({ volume, serial }) => ({ volume, serial }));
+  const { disks, plugs } = context;
+  const volumes = [...new Set([...Object.keys(disks), ...Object.keys(plugs)])].map((volume) => ({
+    volume,
+    serial: disks[volume]?.serial ?? null,
+    ...(plugs[volume] === undefined ? {} : { plug: plugs[volume].phase, error: plugs[volume].error }),
+  }));
   return {
     wanted,
     paused,
@@ -65,8 +70,12 @@ function toVersion2({ state, context }: Stored): Stored {
       hostFailureSeconds: 20,
     };
   const proposed = of.proposed && { ...of.proposed, spec: seeded(of.proposed.spec) };
+  const unplugged = { plugs: {}, plugRevision: 0 };
   const known = { spec: seeded(of.spec), runSpec: seeded(of.runSpec), proposed };
-  return { state, context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null, ...noLoss } };
+  return {
+    state,
+    context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null, ...unplugged, ...noLoss },
+  };
 }
 
 export const vmDefinition = defineActor(vmKind, {
@@ -99,6 +108,7 @@ export const vmDefinition = defineActor(vmKind, {
     'image.refused',
     'incarnation.running',
     'incarnation.paused',
+    'incarnation.plugged',
     'incarnation.stalled',
     'incarnation.ended',
     'migration.begun',
@@ -107,6 +117,7 @@ export const vmDefinition = defineActor(vmKind, {
     'loss.granted',
     'loss.refused',
     'placed',
+    'place.refused',
     'place.changed',
     'quota.granted',
   ],

@@ -6,16 +6,20 @@
  * clone has the visits from before the snapshot and none of those after it, also a shared one on the storage host, to
  * which the copy is carried from the worker that has it. The original is restored while its VM is stopped. The snapshot
  * is deleted meanwhile, and nothing is left at the end. The first guest has an agent, which freezes its file systems
- * for the moment of the snapshot.
+ * for the moment of the snapshot. Volumes are also attached to a guest that runs, over the death of its worker, move
+ * with it to another host, and are detached there.
  */
+import { seedSerial } from '@photoncloud/actors/dataplane/seed/seed-disk';
+import type { ActorObject } from '@photoncloud/runtime/client/client';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { notesOfVisits, readGuest, visitGuest } from '../demo/guest-page.ts';
 import { buildGuestImage, findGuestAgent } from '../guest/guest-image.ts';
-import { launchCluster, photonCli, type PhotonCluster } from './cluster-launch.ts';
+import { launchCluster, photonCli, startNode, type PhotonCluster } from './cluster-launch.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
+import { findProgram } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
-import { until } from './process-identity.ts';
+import { signal, until } from './process-identity.ts';
 import { residueOf } from './residue-check.ts';
 
 const test = suite('volumes from snapshots');
@@ -124,6 +128,53 @@ test('the original is restored while its VM is stopped, and needs the snapshot n
     await refusal('volume', 'restore', 'far', '--snapshot', 'friday'),
     /there is no snapshot\/acme\/friday|attached/,
   );
+});
+
+interface VmStatus {
+  readonly volumes: readonly { readonly volume: string; readonly serial: string }[];
+  readonly conditions: readonly { readonly type: string; readonly status: string }[];
+}
+
+/** Declares the disks of a VM that runs, and waits until its guest has them, and no others. */
+async function attachOnly(vm: string, volumes: readonly string[], meanwhile: () => Promise<unknown>): Promise<void> {
+  await acme.ask('vm.update', vm, { ...acme.vmParams(), disks: volumes.map((volume) => ({ volume })) });
+  await meanwhile();
+  const statusOf = (one: ActorObject | undefined): VmStatus => one?.status as unknown as VmStatus;
+  const isAttached = (one: ActorObject | undefined): boolean =>
+    statusOf(one).conditions.some(({ type, status }) => type === 'DisksAttached' && status === 'True');
+  const known = statusOf(await acme.reach(vmId(vm), 'with its disks', isAttached, longMs)).volumes;
+  const serials = volumes
+    .map((name) => known.find(({ volume }) => volume === `volume/${tenant}/${name}`)?.serial)
+    .toSorted();
+  let seen: readonly string[] = [];
+  const isSeen = async (): Promise<boolean> => {
+    seen = (await readGuest(await acme.placeOf(vm))).disks.filter((serial) => serial !== seedSerial).toSorted();
+    return String(seen) === String(serials);
+  };
+  await until(`the guest has ${volumes.join()}`, isSeen, 20_000).catch(() => assert.equal(seen, serials));
+}
+
+test('volumes are attached to a guest that runs, move with it, and are detached', async () => {
+  await acme.ask('volume.create', 'spare', { sizeMib: 32 });
+  await acme.ask('volume.create', 'remote', { class: 'shared', sizeMib: 32 });
+  const { boot_id: boot } = await readGuest(await acme.placeOf('web-2'));
+  // The worker ends amid it, and its next one finds what is done.
+  await attachOnly('web-2', ['clone', 'spare', 'remote'], async () => {
+    signal(findProgram(cluster.topology, 'w1', 'worker'), 'SIGKILL');
+    await startNode(cluster.topology, { name: 'w1', role: 'worker' });
+  });
+  assert.match(String(await acme.ask('volume.delete', 'spare').catch(String)), /vm\/acme\/web-2/);
+  await acme.ask('vm.migrate', 'web-2', { to: 'w2' });
+  await acme.reachAbsence(`migration/${tenant}/web-2`, longMs);
+  assert.is(await hostOf(vmId('web-2')), 'w2');
+  await visit('web-2', 'moved');
+  await attachOnly('web-2', ['clone'], async () => {});
+  for (const name of ['spare', 'remote']) {
+    await acme.ask('volume.delete', name);
+    await acme.reachAbsence(`volume/${tenant}/${name}`, longMs);
+  }
+  assert.is((await readGuest(await acme.placeOf('web-2'))).boot_id, boot);
+  assert.equal(await notesOf('web-2'), ['one', 'two', 'three', 'other', 'moved']);
 });
 
 test('nothing is left', async () => {

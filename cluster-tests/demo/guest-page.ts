@@ -13,6 +13,8 @@ export interface GuestFacts {
   readonly mtu: number;
   readonly boot_id: string;
   readonly volume_serial: string | null;
+  /** Serials of its virtio disks, in the order of their names. */
+  readonly disks: readonly string[];
   readonly count: number | null;
 }
 

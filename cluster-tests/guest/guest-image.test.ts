@@ -48,6 +48,7 @@ test('the guest takes its lease, keeps visits through SIGKILL and powers off by 
         mtu: 1400,
         boot_id: '',
         volume_serial: volumeSerial,
+        disks: [volumeSerial],
         count: 0,
       },
     );

@@ -45,8 +45,8 @@ export const cloudMutants: readonly Mutant[] = [
     'a deleted VM releases its resources before its incarnation has ended',
     'K13',
     'machines/vm/vm-transitions.ts',
-    "live = [\n  { guard: 'leaves', target: 'stopping' }",
-    "live = [\n  { guard: 'leaves', target: 'releasing' }",
+    "[{ guard: 'leaves', target: 'stopping' }, lostInRun, {",
+    "[{ guard: 'leaves', target: 'releasing' }, lostInRun, {",
   ),
   one(
     'a deleted volume does not answer',

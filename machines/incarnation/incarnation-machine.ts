@@ -27,16 +27,26 @@ const gone = { guard: 'isHostGone', target: '#incarnation.ended', actions: 'note
 
 const toPause = { guard: 'isThis', target: 'pausing', actions: 'wantPaused' } as const;
 
-/** A shared volume has grown; it may have been noted while something else was done. */
+/** A shared volume has grown. This, as other disks, may have been noted while something else was done. */
 const grown = [
   { guard: 'isOfOtherRun', actions: 'answerResize' },
   { target: '#incarnation.alive.resizing', actions: 'noteResize', reenter: true },
 ] as const;
-const noted = { guard: 'hasGrown', target: 'resizing' } as const;
+/** The VM has said which disks it is to have. */
+const plug = { guard: 'isThis', target: '#incarnation.alive.plugging', actions: 'notePlug', reenter: true } as const;
+const grew = { guard: 'hasGrown', target: 'resizing' } as const;
+const changed = { guard: 'hasPlug', target: 'plugging' } as const;
 const resized = [
   { guard: 'hasGrownMore', target: 'resizing', actions: 'endResize', reenter: true },
+  { ...changed, actions: 'endResize' },
   { guard: 'isPaused', target: 'pausing', actions: 'endResize' },
   { target: 'running', actions: 'endResize' },
+] as const;
+
+const plugged = [
+  { ...grew, actions: 'endPlug' },
+  { guard: 'isPaused', target: 'pausing', actions: 'endPlug' },
+  { target: 'running', actions: 'endPlug' },
 ] as const;
 
 const replaced = { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' } as const;
@@ -52,8 +62,8 @@ export const incarnationMachine = setup({
     }),
     takeProof: assign(({ event }) => {
       assertEvent(event, ['qemu.start.done', 'qemu.receive.done']);
-      const { pid, startTime, qemuVersion, machineType } = event;
-      const proof = { pid, startTime, qemuVersion, machineType };
+      const { pid, startTime, qemuVersion, machineType, diskSlots } = event;
+      const proof = { pid, startTime, qemuVersion, machineType, ...(diskSlots === undefined ? {} : { diskSlots }) };
       const door = event.type === 'qemu.receive.done' ? event.door : null;
       return { proof, door, startedAt: event.meta.at };
     }),
@@ -65,6 +75,8 @@ export const incarnationMachine = setup({
     noteResize: assign(messages.noteResize),
     endResize: act(messages.endResize),
     answerResize: tell(messages.answerResize),
+    notePlug: assign(messages.notePlug),
+    endPlug: act(messages.endPlug),
     tellResizesOver: tell(messages.tellResizesOver),
     answerEnded: tell(messages.answerEnded),
     answerAbsent: tell(messages.answerAbsent),
@@ -126,6 +138,7 @@ export const incarnationMachine = setup({
     isThis: isThisRun,
     isOutgoing,
     isOfOtherRun: messages.isOfOtherRun,
+    hasPlug: ({ context }) => context.plug !== null,
     hasGrown: ({ context }) => context.resizes.length > 0,
     hasGrownMore: ({ context }) => context.resizes.length > 1,
     allWired: ({ context }) => context.unwired.length === 0,
@@ -139,6 +152,7 @@ export const incarnationMachine = setup({
     pauseDeadline: 15_000,
     resetDeadline: 15_000,
     resizeDeadline: 30_000,
+    plugDeadline: 60_000,
     stopDeadline: ({ context }) => context.graceMs + 30_000,
     cleanDeadline: 30_000,
     retryDelay: 1_000,
@@ -192,6 +206,7 @@ export const incarnationMachine = setup({
         'incarnation.pause': { guard: 'isThis', actions: 'wantPaused' },
         'incarnation.resume': { guard: 'isThis', actions: 'wantRunning' },
         'incarnation.unsend': { guard: 'isThis', actions: 'answerUnsent' },
+        'incarnation.plug': { guard: 'isThis', actions: 'notePlug' },
       },
       states: {
         ...leaving,
@@ -214,7 +229,8 @@ export const incarnationMachine = setup({
           on: {
             'qemu.resume.done': [
               { guard: 'isPaused', target: 'pausing', actions: ['tellResumed', 'forgetFlows'] },
-              { ...noted, actions: ['tellResumed', 'forgetFlows'] },
+              { ...grew, actions: ['tellResumed', 'forgetFlows'] },
+              { ...changed, actions: ['tellResumed', 'forgetFlows'] },
               { target: 'running', actions: ['tellResumed', 'forgetFlows'] },
             ],
             'qemu.resume.failed': [gone, { target: '#incarnation.stopping', actions: 'noteFailure' }],
@@ -235,6 +251,7 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', actions: 'tellRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
+            'incarnation.plug': plug,
             'incarnation.send': { guard: 'isThis', target: 'sending', actions: 'takeOutgoing' },
             // A repeated request.
             'incarnation.go-on': { guard: 'isThis', actions: 'tellResumed' },
@@ -256,13 +273,14 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', actions: 'tellStalled' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
+            'incarnation.plug': plug,
           },
         },
         pausing: {
           description: 'QEMU is told to stop the guest where it is.',
           entry: { type: 'qemu.pause', params: runOf },
           on: {
-            'qemu.pause.done': [noted, { guard: 'isPaused', target: 'paused' }, { target: 'resuming' }],
+            'qemu.pause.done': [grew, changed, { guard: 'isPaused', target: 'paused' }, { target: 'resuming' }],
             'qemu.pause.failed': [gone, { target: '#incarnation.rewatching' }],
             'qemu.pause.unknown': { target: 'pausing', reenter: true },
           },
@@ -278,6 +296,7 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', target: 'resuming', actions: 'wantRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
+            'incarnation.plug': plug,
           },
         },
         resizing: {
@@ -291,6 +310,18 @@ export const incarnationMachine = setup({
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
           },
           after: { resizeDeadline: { target: 'resizing', reenter: true } },
+        },
+        plugging: {
+          description: 'Disks are plugged into QEMU, and its guest is asked to release others.',
+          entry: { type: 'qemu.plug', params: messages.plugOf },
+          on: {
+            'qemu.plug.done': plugged,
+            'qemu.plug.failed': [gone, ...plugged],
+            'qemu.plug.unknown': { target: 'plugging', reenter: true },
+            'incarnation.plug': plug,
+            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
+          },
+          after: { plugDeadline: { target: 'plugging', reenter: true } },
         },
         resetting: {
           description: 'The guest is reset, and boots anew; a paused one stays paused.',

@@ -134,6 +134,7 @@ export const leaving = {
     on: {
       'qemu.unsend.done': [
         { guard: 'hasGrown', target: 'resizing', actions: ['tellUnsent', 'forgetOutgoing'] },
+        { guard: 'hasPlug', target: 'plugging', actions: ['tellUnsent', 'forgetOutgoing'] },
         { target: 'running', actions: ['tellUnsent', 'forgetOutgoing'] },
       ],
       'qemu.unsend.failed': [gone, { target: '.pausing' }],

@@ -1,17 +1,20 @@
 /** Messages and effects of an incarnation, one run of a VM on a host. */
 import { z } from 'zod';
 import { bindingUnwired, bindingWire, bindingWired } from '../binding/binding-protocol.ts';
+import { diskStandingSchema } from '../values/disk-slots.ts';
 import { failureSchema } from '../values/failures.ts';
 import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
 import { trackedFlowsSchema, type TrackedFlow } from '../values/tracked-flows.ts';
 import {
+  incarnationDiskSchema,
   incarnationProofSchema,
   incarnationSpecSchema,
   incomingDoorSchema,
   migrationMethodSchema,
   migrationProgressSchema,
   outgoingSpecSchema,
+  type IncarnationDisk,
   type IncarnationSpec,
   type OutgoingSpec,
 } from '../values/wiring.ts';
@@ -84,6 +87,27 @@ export const incarnationResized = message(
   'incarnation.resized',
   'The guest sees the size, or that run is over; or why the guest does not see it.',
   { ...growth, error: failureSchema.nullable() },
+);
+
+export const incarnationPlug = message(
+  'incarnation.plug',
+  'The VM says all disks that the run is to have from now on.',
+  {
+    incarnationUid: z.string(),
+    /** Grows with each change; the answer names it. */
+    revision: z.int(),
+    disks: z.array(incarnationDiskSchema),
+  },
+);
+export const incarnationPlugged = message(
+  'incarnation.plugged',
+  'What the run has of these disks, and what it still has beside them; or why that is unknown.',
+  {
+    incarnationUid: z.string(),
+    revision: z.int(),
+    disks: z.array(diskStandingSchema),
+    error: failureSchema.nullable(),
+  },
 );
 
 // A run that moves to another host. Each of its two ends is told by the migration, and tells it.
@@ -165,6 +189,11 @@ export interface ResizeParams {
   readonly sizeMib: number;
 }
 
+export interface PlugParams {
+  readonly spec: IncarnationSpec;
+  readonly disks: readonly IncarnationDisk[];
+}
+
 export interface RunParams {
   readonly spec: IncarnationSpec;
 }
@@ -187,6 +216,7 @@ export const incarnationKind = defineKind({
     incarnationResume,
     incarnationReset,
     incarnationResize,
+    incarnationPlug,
     incarnationReceive,
     incarnationGoOn,
     incarnationSend,
@@ -211,6 +241,7 @@ export const incarnationKind = defineKind({
     incarnationStalled,
     incarnationEnded,
     incarnationResized,
+    incarnationPlugged,
     incarnationReceiving,
     incarnationReceived,
     incarnationResumed,
@@ -249,6 +280,11 @@ export const incarnationKind = defineKind({
     effect<RunParams>()('qemu.pause', 'Pauses the guest.', {}),
     effect<RunParams>()('qemu.reset', 'Resets the guest as its reset button does; a paused one stays paused.', {}),
     effect<ResizeParams>()('qemu.resize', 'Tells the guest the size of a shared volume that has grown.', {}),
+    effect<PlugParams>()(
+      'qemu.plug',
+      'Plugs disks that the run does not have, and asks its guest to release those that it is not to have.',
+      { disks: z.array(diskStandingSchema) },
+    ),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
     effect<RunParams>()(
       'qemu.watch-disks',

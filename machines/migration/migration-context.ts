@@ -121,7 +121,11 @@ export const handedOver = (context: MigrationContext): readonly string[] =>
 export const newNics = (context: MigrationContext): readonly IncarnationNic[] =>
   portsOf(context).flatMap((port) => context.nics[port] ?? []);
 export const newDisks = (context: MigrationContext): readonly IncarnationDisk[] =>
-  askOf(context).run.disks.map((disk) => context.disks[disk.volume]?.disk ?? disk);
+  askOf(context).run.disks.map((disk) => {
+    const { slot } = disk;
+    // The guest keeps it where it has it.
+    return { ...(context.disks[disk.volume]?.disk ?? disk), ...(slot === undefined ? {} : { slot }) };
+  });
 
 /** The run on the new host. */
 export function newRun(context: MigrationContext): IncarnationSpec {

@@ -263,6 +263,8 @@ export const incarnationDiskSchema = z.object({
   format: diskFormatSchema,
   /** Null or absent: a file of the host. */
   source: diskSourceSchema.nullable().optional(),
+  /** Where the guest has it, and keeps it when it moves; absent: its place in the list of disks. */
+  slot: z.int().optional(),
 });
 export type IncarnationDisk = ValueOf<typeof incarnationDiskSchema>;
 
@@ -346,6 +348,8 @@ export const incarnationSpecSchema = z.object({
   machineType: z.string().nullable(),
   nics: z.array(incarnationNicSchema),
   disks: z.array(incarnationDiskSchema),
+  /** So many disks it may have, each on a root port that it can leave; absent in a run of an older release. */
+  diskSlots: z.int().optional(),
   /** Direct boot by image digests, or null to boot the first disk. */
   boot: z.object({ kernelSha256: z.string(), initrdSha256: z.string(), commandLine: z.string() }).nullable(),
   /** Absent in a run that an earlier release began: its QEMU has no seed disk. */
@@ -363,6 +367,8 @@ export const incarnationProofSchema = z.object({
   startTime: z.string(),
   qemuVersion: z.string(),
   machineType: z.string(),
+  /** Root ports for disks, as QEMU has them; absent: none. */
+  diskSlots: z.int().optional(),
 });
 export type IncarnationProof = ValueOf<typeof incarnationProofSchema>;
 

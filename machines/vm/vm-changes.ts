@@ -207,7 +207,15 @@ export function noteTapped({ context, event }: At): Change {
 export function noteAttached({ context, event }: At): Change {
   assertEvent(event, 'volume.attached');
   const { volume, uid, serial, format, host, source = null } = event;
-  const disk: IncarnationDisk = { volume, volumeUid: uid, serial, format, ...(source === null ? {} : { source }) };
+  const slot = context.plugs[volume]?.slot ?? volumeIds(context, runSpecIn(context)).indexOf(volume);
+  const disk: IncarnationDisk = {
+    volume,
+    volumeUid: uid,
+    serial,
+    format,
+    ...(source === null ? {} : { source }),
+    slot,
+  };
   const storage = { ...context.storage, [volume]: host };
   return { disks: { ...context.disks, [volume]: disk }, storage, awaited: without(context.awaited, volume) };
 }
@@ -314,6 +322,7 @@ export const letGo = (): Change => ({
   runGeneration: 0,
   nics: {},
   disks: {},
+  plugs: {},
   images: {},
   located: [],
   restarting: false,

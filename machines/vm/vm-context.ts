@@ -45,6 +45,18 @@ export interface VmMigration {
   readonly drain?: string;
 }
 
+/** So many disks a VM may have, and so many ports for them each run has. */
+export const diskSlots = 8;
+
+/** A volume that comes to the present run, or goes from it. */
+export interface VmPlug {
+  /** `plugging`: attached, and its host was told; `removing`: its guest is to release it. */
+  readonly phase: 'locating' | 'placing' | 'attaching' | 'plugging' | 'removing';
+  readonly slot: number;
+  /** Why the last attempt did not succeed. */
+  readonly error: Failure | null;
+}
+
 export interface VmContext extends DeclaredContext<VmSpec>, LossContext {
   /** Whether the VM should run, as the last create, update, start or stop requested. */
   readonly wanted: 'running' | 'stopped' | 'deleted';
@@ -81,6 +93,10 @@ export interface VmContext extends DeclaredContext<VmSpec>, LossContext {
   readonly nics: Readonly<Record<string, IncarnationNic>>;
   readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
+  /** Volumes that come to the present run or go from it: actor ids. */
+  readonly plugs: Readonly<Record<string, VmPlug>>;
+  /** Number of the newest list of disks that the host was told; only the answer to it counts. */
+  readonly plugRevision: number;
   /** Of the newest run that came up: the next one has it too, unless another is declared. */
   readonly machineType: string | null;
   /** Uid of the present run, to recognize late messages of an earlier run. */
@@ -129,6 +145,8 @@ export const newVm = (id: string): VmContext => ({
   nics: {},
   disks: {},
   images: {},
+  plugs: {},
+  plugRevision: 0,
   machineType: null,
   incarnationUid: null,
   proof: null,
@@ -181,8 +199,23 @@ export function antiAffinityOf({ id, runSpec }: VmContext): PlaceRequest['antiAf
 
 export const portIds = (vm: Named, spec: VmSpec | null): string[] => (spec?.nics ?? []).map((nic) => portId(vm, nic));
 
+export const volumeId = (vm: Named, volume: string): string => ofTenant(vm, 'volume', volume);
 export const volumeIds = (vm: Named, spec: VmSpec | null): string[] =>
-  (spec?.disks ?? []).map(({ volume }) => ofTenant(vm, 'volume', volume));
+  (spec?.disks ?? []).map(({ volume }) => volumeId(vm, volume));
+
+/** Of the present run, those that are attached, in their order. */
+export const runDisks = (context: VmContext): readonly IncarnationDisk[] =>
+  volumeIds(context, context.runSpec).flatMap((volume) => context.disks[volume] ?? []);
+
+/** What the present run boots from, which stays as long as it lasts. */
+const bootDisk = (runSpec: VmSpec): VmSpec['disks'] => (runSpec.boot === null ? runSpec.disks.slice(0, 1) : []);
+
+/** What the present run is to have: what is declared, and the disk that it has booted from. */
+export function wantedDisks({ spec, runSpec }: VmContext): VmSpec['disks'] {
+  if (spec === null || runSpec === null) return [];
+  const boot = bootDisk(runSpec);
+  return [...boot, ...spec.disks.filter(({ volume }) => volume !== boot[0]?.volume)];
+}
 
 export function imageIds(vm: Named, spec: VmSpec | null): string[] {
   const boot = spec?.boot ?? null;
@@ -244,18 +277,73 @@ function hasDeclaredPorts(context: VmContext): boolean {
 
 // Progress
 
-/** Changes of the newest spec that the present run does not have yet. */
-const waitingChanges = ({ spec, runSpec }: VmContext): readonly SpecChange[] =>
-  spec === null || runSpec === null
-    ? []
-    : specChanges(vmKind.declared, runSpec, spec).filter(({ change }) => change !== 'in place');
+/** Whether disks come and go in the present run; one that an older release has begun has no ports for them. */
+const takesDisks = ({ proof }: VmContext): boolean => proof === null || proof.diskSlots !== undefined;
 
-function restartRequired(waiting: readonly SpecChange[]): ConditionParams {
+/** Fields of the newest spec that the present run does not get any more. */
+function waitingFields(context: VmContext): readonly string[] {
+  const { spec, runSpec } = context;
+  if (spec === null || runSpec === null) return [];
+  const waits = ({ change, path }: SpecChange): boolean =>
+    change !== 'in place' || (path.startsWith('disks.') && !takesDisks(context));
+  const fields = specChanges(vmKind.declared, runSpec, spec)
+    .filter(waits)
+    .map(({ path }) => path);
+  const [boot] = bootDisk(runSpec);
+  const bootsOtherwise = boot !== undefined && boot.volume !== spec.disks[0]?.volume;
+  return bootsOtherwise ? [...new Set([...fields, 'disks.0'])] : fields;
+}
+
+function restartRequired(fields: readonly string[]): ConditionParams {
   const type = 'RestartRequired';
-  if (waiting.length === 0) return { type, status: 'False', reason: 'UpToDate' };
-  const fields = waiting.map(({ path }) => path).join(', ');
-  const message = `changed and waiting for the next start: ${fields}; a restart of the VM applies it`;
+  if (fields.length === 0) return { type, status: 'False', reason: 'UpToDate' };
+  const message = `changed and waiting for the next start: ${fields.join(', ')}; a restart of the VM applies it`;
   return { type, status: 'True', reason: 'ChangesWait', message };
+}
+
+const plugSays: Readonly<Record<VmPlug['phase'], string>> = {
+  locating: 'is to be attached',
+  placing: 'waits for room on the host',
+  attaching: 'is being attached',
+  plugging: 'is being plugged',
+  removing:
+    'is to be detached and stays in use until the guest releases it, at the latest when it is reset or starts again',
+};
+
+/** The volumes that come to the present run, or go from it, each with what it waits for. */
+export function disksUnderway(context: VmContext): readonly string[] {
+  const { plugs, spec, runSpec } = context;
+  if (spec === null || runSpec === null || !takesDisks(context)) return [];
+  const [wanted, had] = [wantedDisks(context), runSpec.disks];
+  const without = (disks: VmSpec['disks'], others: VmSpec['disks']): readonly string[] =>
+    disks
+      .filter(({ volume }) => !others.some((one) => one.volume === volume))
+      .map(({ volume }) => volumeId(context, volume));
+  const isFull = had.length >= diskSlots;
+  return [
+    ...Object.entries(plugs).map(([volume, { phase, error }]) =>
+      error === null ? `${volume} ${plugSays[phase]}` : `${volume}: ${error.message}`,
+    ),
+    ...without(wanted, had).map((volume) =>
+      isFull ? `${volume} waits for one of ${diskSlots} slots` : `${volume} ${plugSays.locating}`,
+    ),
+    ...without(had, wanted).flatMap((volume) => (volume in plugs ? [] : [`${volume} is to be detached`])),
+  ];
+}
+
+/** The condition DisksAttached, on a VM that has needed it before. */
+function disksAttached({ conditions, plugs }: VmContext, underway: readonly string[], at: number) {
+  const type = 'DisksAttached';
+  const phases = Object.values(plugs);
+  const reason = phases.some(({ error }) => error !== null)
+    ? 'Refused'
+    : phases.some(({ phase }) => phase === 'removing')
+      ? 'Detaching'
+      : 'Attaching';
+  if (underway.length > 0)
+    return withCondition(conditions, { type, status: 'False', reason, message: underway.join('; ') }, at);
+  const isKnown = conditions.some((condition) => condition.type === type);
+  return isKnown ? withCondition(conditions, { type, status: 'True', reason: 'AsDeclared' }, at) : conditions;
 }
 
 /** Whether the declaration demands that it runs; with `restart: manual` only commands do. */
@@ -268,19 +356,20 @@ export const restCondition = (spec: VmSpec) =>
     : ({ status: 'True', reason: 'Stopped' } as const);
 
 /**
- * The realized generation and the condition RestartRequired. A run without missing changes counts as one of the newest
- * generation. @param at wall time, ms since the epoch
+ * The realized generation and the conditions RestartRequired and DisksAttached. A run without missing changes counts as
+ * one of the newest generation. @param at wall time, ms since the epoch
  */
 export function progressOf(context: VmContext, at: number) {
-  const { runSpec, generation, conditions } = context;
-  const waiting = waitingChanges(context);
-  const isNewest = runSpec !== null && waiting.length === 0;
+  const { runSpec, generation } = context;
+  const waiting = waitingFields(context);
+  const underway = disksUnderway(context);
+  const isNewest = runSpec !== null && waiting.length === 0 && underway.length === 0;
   const runGeneration = isNewest ? generation : context.runGeneration;
   const isRealized = runSpec === null && context.wanted === 'stopped' && hasDeclaredPorts(context);
   const ofRun = context.runningSince === null ? context.observedGeneration : runGeneration;
   return {
     runGeneration,
     observedGeneration: isRealized ? generation : ofRun,
-    conditions: withCondition(conditions, restartRequired(waiting), at),
+    conditions: withCondition(disksAttached(context, underway, at), restartRequired(waiting), at),
   };
 }

@@ -260,6 +260,7 @@ test('a run is made of what was prepared, and has a uid of its own', () => {
     machineType: null,
     nics: [nics[port]],
     disks: [disks[volume]],
+    diskSlots: 8,
     boot: { kernelSha256: 'K', initrdSha256: `sha of ${initrd}`, commandLine: '' },
     seed: { instanceId: 'U1', hostname: 'v', userData: null, sshKeys: [], network: true },
   });

@@ -21,9 +21,10 @@ import { declaringStates } from './vm-declaring.ts';
 import * as guards from './vm-guards.ts';
 import * as messages from './vm-messages.ts';
 import { pausingStates } from './vm-pausing.ts';
-import { evacuated, evacuatedLive, evacuatedStill, leavingActions, leavingGuards } from './vm-leaving.ts';
+import { evacuated, evacuatedLive, leavingActions, leavingGuards } from './vm-leaving.ts';
 import * as loss from './vm-loss.ts';
 import { migrating, migrationActions, migrationGuards } from './vm-migration.ts';
+import { plugActions, plugGuards } from './vm-plugs.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
 import {
   atRest,
@@ -54,6 +55,7 @@ export const vmMachine = setup({
     ...kit.actions,
     ...migrationActions,
     ...leavingActions,
+    ...plugActions,
     wantDeclared: assign(changes.wantDeclared),
     acceptSpec: assign(changes.acceptSpec),
     propose: assign(changes.propose),
@@ -125,6 +127,7 @@ export const vmMachine = setup({
     ...loss.lossGuards,
     ...migrationGuards,
     ...leavingGuards,
+    ...plugGuards,
     /** The last accepted spec is declared again, instead of the change that waits for ports. */
     takesBack: (seen) => guards.isProposing(seen) && kit.guards.isSameSpec(seen),
     /** A valid changed spec that needs new ports. */
@@ -278,8 +281,8 @@ export const vmMachine = setup({
     running: {
       description: 'The guest runs on its host.',
       tags: 'steady',
-      entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed'],
-      always: live,
+      entry: [ready('True', 'Running'), 'noteProgress', 'claimProposed', 'askPlugs'],
+      always: live('running'),
       on: {
         ...proposing('running').on,
         ...inRun,
@@ -296,16 +299,6 @@ export const vmMachine = setup({
     },
     migrating,
     lost: loss.lost,
-    stalled: {
-      description:
-        'The guest stands still because a disk did not take its request, as on a full host; the failure says why. ' +
-        'It goes on by itself.',
-      tags: 'steady',
-      entry: [ready('False', 'Stalled'), 'noteProgress', 'claimProposed'],
-      always: live,
-      on: { ...proposing('stalled').on, ...inRun, ...evacuatedStill, 'incarnation.running': runs },
-      after: proposing('stalled').after,
-    },
     ...pausingStates,
     stopping: {
       description: 'The guest gets the power button; after the grace time QEMU is ended.',

@@ -12,7 +12,7 @@ import { portBind, portClaim, portRelease, portRest } from '../port/port-protoco
 import { sameJson } from '../values/failures.ts';
 import { clusterId, partsOfId } from '../values/identifiers.ts';
 import { rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
-import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
+import type { IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
 import { volumeAttach, volumeDetach, volumeLocate } from '../volume/volume-protocol.ts';
 import { declarationOf, dropRefused, refusalOf } from './vm-changes.ts';
 import * as contexts from './vm-context.ts';
@@ -140,7 +140,7 @@ export const askPreparations = ({ context }: At): readonly Asked[] => {
   ];
 };
 
-const detach = ({ id, host, runEpoch }: VmContext, volumes: readonly string[]): readonly Asked[] =>
+export const detach = ({ id, host, runEpoch }: VmContext, volumes: readonly string[]): readonly Asked[] =>
   volumes.map((to) => send(to, volumeDetach({ vm: id, ...(host === null ? {} : { host: host.name, runEpoch }) })));
 const free = ({ id }: VmContext, images: readonly string[]): readonly Asked[] =>
   images.map((to) => send(to, imageFree({ holder: id })));
@@ -158,7 +158,7 @@ const dropUnused = (context: VmContext): readonly Asked[] => {
 /** Begins a run of the newest spec and releases what only the last run used. */
 export function beginRun({ context, event }: At): Acted<VmContext> {
   const spec = specIn(context);
-  const run = { runSpec: spec, runGeneration: context.generation };
+  const run = { runSpec: spec, runGeneration: context.generation, plugs: {} };
   const next = { ...context, ...run };
   return {
     changes: { ...run, ...contexts.progressOf(next, event.meta.at) },
@@ -180,8 +180,10 @@ export const askReleases = ({ context }: At): readonly Asked[] => {
 
 /** The present run, as its host is told. */
 export function incarnationSpec(context: VmContext): IncarnationSpec {
-  const { id, runEpoch, era, machineType, nics, disks, images } = context;
+  const { id, runEpoch, era, machineType, nics, images, proof } = context;
   const spec = runSpecIn(context);
+  // Where it moves, it has what its QEMU has here.
+  const slots = proof === null ? contexts.diskSlots : proof.diskSlots;
   const [kernel, initrd] = imageIds(context, spec).map((image) => images[image] ?? '');
   return {
     owner: { actor: contexts.incarnationId(context), uid: context.incarnationUid ?? '', runEpoch },
@@ -191,7 +193,8 @@ export function incarnationSpec(context: VmContext): IncarnationSpec {
     memoryMib: spec.memoryMib,
     machineType: spec.machineType ?? machineType,
     nics: portIds(context, spec).map((port) => nics[port] as IncarnationNic),
-    disks: volumeIds(context, spec).map((volume) => disks[volume] as IncarnationDisk),
+    disks: [...contexts.runDisks(context)],
+    ...(slots === undefined ? {} : { diskSlots: slots }),
     boot:
       spec.boot === null
         ? null

@@ -18,7 +18,7 @@ import { idOf, partsOfId } from '../values/identifiers.ts';
 import { act, defer, reject, rejectFor, reply, send, tell } from '../values/telling.ts';
 import type { Acted, Asked, Issue } from '../values/telling.ts';
 import { noteEnd } from './vm-changes.ts';
-import { hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
+import { disksUnderway, hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
 import { presentAgain } from './vm-loss-context.ts';
 import { incarnationSpec } from './vm-messages.ts';
 
@@ -37,7 +37,7 @@ interface Hindrance {
 
 /** Why it cannot be moved now, with the next step; empty when it can. */
 export function hindrances(context: VmContext): readonly Hindrance[] {
-  const { id, migration, runningSince, wanted, runSpec, failure, restarting, paused, loss } = context;
+  const { id, migration, runningSince, wanted, runSpec, failure, restarting, paused, loss, plugs } = context;
   if (migration !== null)
     return [{ code: 'migration_active', message: `${id} is being moved already; wait, or send migration.cancel` }];
   if (runningSince === null || wanted !== 'running' || restarting)
@@ -46,9 +46,12 @@ export function hindrances(context: VmContext): readonly Hindrance[] {
     return [{ code: 'host_silent', message: `${id} is on a host that is silent; it is sent from a host that answers` }];
   const stands = failure?.code === 'disk_full' || failure?.code === 'disk_error';
   const pinned = runSpec?.host ?? null;
+  const changing = Object.values(plugs).some(({ phase }) => phase !== 'locating' && phase !== 'placing');
+  const disks = disksUnderway(context).join('; ');
   return [
     ...(paused ? [{ code: 'guest_paused', message: `${id} is paused; send vm.resume first` }] : []),
     ...(stands ? [{ code: 'guest_stalled', message: `${id} stands still: ${failure.message}` }] : []),
+    ...(changing ? [{ code: 'disks_change', message: `the disks of ${id} change: ${disks}; migrate it then` }] : []),
     ...(pinned === null
       ? []
       : [{ code: 'host_declared', message: `${id} is declared to run on ${pinned}; change spec.host to null first` }]),

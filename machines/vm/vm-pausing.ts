@@ -1,16 +1,27 @@
 /**
- * States of the VM chart in which its guest is to stand still by command. It keeps its host, its memory and its wiring.
- * What is wanted is in the context (`paused`), so that it is not lost with a worker. The chart is in vm-machine.ts.
+ * States of the VM chart in which its guest stands still, by command or because of a disk. It keeps its host, its
+ * memory and its wiring. What a command wants is in the context (`paused`), so that it is not lost with a worker. The
+ * chart is in vm-machine.ts.
  */
 import { ready } from '../values/declared.ts';
 import { lostInRun } from './vm-loss.ts';
 import { evacuatedStill } from './vm-leaving.ts';
-import { inRun, proposing, runs, stalls } from './vm-transitions.ts';
+import { inRun, live, plugs, proposing, runs, stalls } from './vm-transitions.ts';
 
 const leaves = { guard: 'leaves', target: 'stopping' } as const;
 const ends = [leaves, lostInRun] as const;
 
 export const pausingStates = {
+  stalled: {
+    description:
+      'The guest stands still because a disk did not take its request, as on a full host; the failure says why. ' +
+      'It goes on by itself.',
+    tags: 'steady',
+    entry: [ready('False', 'Stalled'), 'noteProgress', 'claimProposed', 'askPlugs'],
+    always: live('stalled'),
+    on: { ...proposing('stalled').on, ...inRun, ...evacuatedStill, 'incarnation.running': runs },
+    after: proposing('stalled').after,
+  },
   pausing: {
     description: 'Its host is asked to stop the guest where it is.',
     entry: [ready('False', 'Pausing'), 'claimProposed', 'askPause'],
@@ -29,8 +40,9 @@ export const pausingStates = {
       },
       'noteProgress',
       'claimProposed',
+      'askPlugs',
     ],
-    always: [...ends, { guard: 'isResumed', target: 'resuming' }],
+    always: [...ends, { guard: 'isResumed', target: 'resuming' }, plugs('paused')],
     on: { ...proposing('paused').on, ...inRun, ...evacuatedStill, 'incarnation.paused': {} },
     after: proposing('paused').after,
   },

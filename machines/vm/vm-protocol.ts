@@ -18,6 +18,8 @@ import {
   incarnationEnded,
   incarnationPause,
   incarnationPaused,
+  incarnationPlug,
+  incarnationPlugged,
   incarnationReset,
   incarnationResume,
   incarnationRunning,
@@ -241,7 +243,7 @@ export const vmKind = defineKind({
           dnsName: 'in place',
         },
       }),
-      disks: keyedItems<VmDisk>('volume', { added: 'next start', removed: 'next start', changed: 'next start' }),
+      disks: keyedItems<VmDisk>('volume', { added: 'in place', removed: 'in place', changed: 'next start' }),
       boot: 'next start',
       seed: 'next start',
       guestAgent: 'next start',
@@ -280,7 +282,7 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update:
-        'Changes restart policy and security groups at once; cpus, memory, NICs, disks, boot, seed and the port of ' +
+        'Changes restart policy, security groups and disks at once; cpus, memory, NICs, boot, seed and the port of ' +
         'the guest agent at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },
@@ -319,6 +321,7 @@ export const vmKind = defineKind({
     placeRefused,
     incarnationRunning,
     incarnationPaused,
+    incarnationPlugged,
     incarnationStalled,
     incarnationEnded,
     migrationBegun,
@@ -354,6 +357,7 @@ export const vmKind = defineKind({
     incarnationPause,
     incarnationResume,
     incarnationReset,
+    incarnationPlug,
     migrationStart,
     migrationRecall,
     migrationAbandon,

@@ -78,6 +78,8 @@ export const held: VmContext = {
   nics: {},
   disks: {},
   images: {},
+  plugs: {},
+  plugRevision: 0,
   machineType: null,
   incarnationUid: 'L1',
   proof: null,

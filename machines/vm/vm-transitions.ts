@@ -4,6 +4,7 @@
  */
 import { whileLivingWith } from '../values/declared.ts';
 import { lostInRun } from './vm-loss.ts';
+import { plugging } from './vm-plugs.ts';
 import { restCondition, specIn, type At } from './vm-context.ts';
 
 export const living = whileLivingWith(
@@ -30,13 +31,21 @@ export const undecided = { actions: 'rejectUndecided' } as const;
 export const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided } as const;
 /** Rules of states that wait for ports to end. */
 export const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
-/** Rules of states without a deadline: repeats the claims for ports of added NICs until they answer. */
+/**
+ * Rules of states without a deadline: repeats the claims for ports of added NICs until they answer, and what was asked
+ * of volumes that come or go.
+ */
 export const proposing = <const Here extends string>(here: Here) => {
   const actions = ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated'] as const;
   const rule = { guard: 'proposes', target: here, reenter: true, actions } as const;
   return {
     on: { 'vm.update': rule, 'vm.apply': rule },
-    after: { proposalDeadline: { guard: 'isProposing', target: here, reenter: true } },
+    after: {
+      proposalDeadline: [
+        { guard: 'isProposing', target: here, reenter: true },
+        { guard: 'isPlugging', target: here, reenter: true },
+      ],
+    },
   } as const;
 };
 export const atRest = {
@@ -57,6 +66,7 @@ export const unprepared = [
 const standsStill = { guard: 'isThisIncarnation', target: 'resuming', actions: 'noteRunning' } as const;
 /** The guest runs, or stands still until a disk takes its request. */
 export const inRun = {
+  ...plugging,
   'incarnation.paused': standsStill,
   'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
   'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
@@ -65,10 +75,10 @@ export const inRun = {
 } as const;
 export const runs = { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' } as const;
 export const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 'noteRunning' } as const;
+/** Disks were declared, or declared no more. */
+export const plugs = <const Here extends string>(here: Here) =>
+  ({ guard: 'mustPlug', target: here, reenter: true, actions: 'beginPlugs' }) as const;
 /** The states in which its guest executes instructions, if its disks let it. */
-export const live = [
-  { guard: 'leaves', target: 'stopping' },
-  lostInRun,
-  { guard: 'isPaused', target: 'pausing' },
-] as const;
+export const live = <const Here extends string>(here: Here) =>
+  [{ guard: 'leaves', target: 'stopping' }, lostInRun, { guard: 'isPaused', target: 'pausing' }, plugs(here)] as const;
 export const staying = { guard: 'staysPlaced', target: 'preparing', actions: 'beginRun' } as const;

@@ -65,8 +65,6 @@ const nextStart: Readonly<Record<string, Partial<VmSpec>>> = {
   memoryMib: { memoryMib: 512 },
   machineType: { machineType: 'pc-q35-8.2' },
   host: { host: 'w2' },
-  'disks.1': { disks: [{ volume: 'root' }, { volume: 'data' }] },
-  'disks.0': { disks: [] },
   'nics.0': { nics: [] },
   boot: { boot: null },
   'boot.kernel': { boot: { kernel: 'k2', initrd: 'i', commandLine: '' } },
@@ -211,7 +209,8 @@ test('with another size, host or disk the next run is placed again; with other c
 
 test('a run in the making keeps the spec it was begun with', () => {
   const changed = { spec: { ...spec, cpus: 2, nics: [], disks: [], boot: null } };
-  const { asked } = did(preparing, { ...changed, awaited: [initrd] }, v.provided(initrd));
+  const disks = { [volume]: { volume, volumeUid: 'V', serial: 's', format: 'raw' } };
+  const { asked } = did(preparing, { ...changed, disks, awaited: [initrd] }, v.provided(initrd));
   const { event } = asked[0]?.params as { event: { spec: { cpus: number; nics: unknown[]; disks: unknown[] } } };
   assert.equal([event.spec.cpus, event.spec.nics.length, event.spec.disks.length], [1, 1, 1]);
   const rows = [

@@ -3,8 +3,14 @@
  * QEMU outlives the worker process; every method finds it again by pidfile, start time and QMP. Effects of
  * `incarnation` call it. Promise: an owner uid and run epoch never has two QEMU processes.
  */
+import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
 import type { Failure } from '@photoncloud/machines/values/failures';
-import type { IncarnationProof, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type {
+  IncarnationDisk,
+  IncarnationProof,
+  IncarnationSpec,
+  OwnerToken,
+} from '@photoncloud/machines/values/wiring';
 import type { Duplex } from 'node:stream';
 import type { Call } from './call-contract.ts';
 
@@ -68,6 +74,12 @@ export interface GuestReading {
 /** Below it, a worker serves what the guests of its VMs say of themselves: `/guests/<tenant>/<vm>`. */
 export const guestPath = '/guests/';
 
+/** All disks that a run is to have, each in its slot. */
+export interface DiskPlug {
+  readonly incarnation: IncarnationSpec;
+  readonly disks: readonly IncarnationDisk[];
+}
+
 /** Below it, a worker serves the consoles of its VMs, to read and as streams: `/consoles/<tenant>/<vm>`. */
 export const consolePath = '/consoles/';
 
@@ -114,6 +126,13 @@ export interface IncarnationDataplane {
    * @throws fault `incarnation_missing`, `run_is_sent`, `size_unseen`; defeat `disk_absent`; unknown `qmp_timeout`
    */
   resizeDisk(resize: DiskResize, call: Call): Promise<void>;
+  /**
+   * Plugs the disks that the run does not have, and asks the guest to release those that it has beside them. Says of
+   * each what came of it, and is to be asked again for what is not done: one that the guest does not release stays
+   * with it, and so does one that is wanted back, which then leaves first. No error when everything is so already.
+   * @throws fault `incarnation_missing`, `run_is_sent`; defeat `plug_unsupported`; unknown `qmp_timeout`
+   */
+  plugDisks(plug: DiskPlug, call: Call): Promise<readonly DiskStanding[]>;
   /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;

@@ -4,6 +4,7 @@
  * nothing (docs/threats.md#t8). Called by qemu-start.ts and a test.
  */
 import path from 'node:path';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
 import type { DiskSource, IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import { seedSerial } from '../seed/seed-disk.ts';
 import { keyObject } from '../tls-key.ts';
@@ -47,6 +48,8 @@ export interface IncarnationParts {
 
 export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationParts): string[] {
   const { files } = parts;
+  const slots = spec.diskSlots;
+  const busOf = (slot: number): string | null => (slots === undefined ? null : rootPort(slot));
   return [
     ...(parts.libDir === undefined ? [] : ['-L', parts.libDir]),
     '-name',
@@ -87,8 +90,9 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     '-run-with',
     `user=${parts.guestUid}:${parts.guestUid},chroot=${files.emptyFolder}`,
     ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
-    ...spec.disks.flatMap((disk, index) => diskArguments(disk, index, parts)),
-    ...(spec.seed === undefined ? [] : seedArguments(files.seed)),
+    ...(slots === undefined ? [] : portArguments(slots)),
+    ...slotted(spec.disks).flatMap(([slot, disk]) => diskArguments(disk, slot, busOf(slot), parts)),
+    ...(spec.seed === undefined ? [] : seedArguments(files.seed, busOf(slots ?? 0))),
     ...(spec.guestAgent === true ? guestAgentArguments(files.guestSocket) : []),
     ...(parts.boot === null
       ? []
@@ -113,58 +117,117 @@ function nicArguments(nic: IncarnationNic, index: number, parts: IncarnationPart
 }
 
 /** The folder of the key for an export on another host; QEMU reads it before its root is the empty folder. */
-export const keyFolder = (emptyFolder: string, index: number): string =>
-  path.join(path.dirname(emptyFolder), `key${index}`);
+export const keyFolder = (emptyFolder: string, slot: number): string =>
+  path.join(path.dirname(emptyFolder), `key${slot}`);
 
 /** The name of the socket in the empty folder that leads to an export on this host: its name without the boot id. */
 export const doorName = (source: DiskSource): string => source.export.split('.').slice(0, 2).join('.');
 
-/** The block device below the format: a file of this host, or an export (qemu-doors.ts). */
-function bytesArguments(disk: IncarnationDisk, index: number, { files, fileOf }: IncarnationParts): string[] {
-  const node = { 'node-name': `f${index}`, discard: 'unmap' };
-  const source = disk.source ?? null;
-  if (source === null) return ['-blockdev', JSON.stringify({ driver: 'file', ...node, filename: fileOf(disk) })];
-  // A daemon that is started again within this time is a pause of the guest, and no error.
-  const nbd = { driver: 'nbd', ...node, export: source.export, 'reconnect-delay': 30, 'open-timeout': 5 };
-  if (source.address === null) {
-    const server = { type: 'unix', path: path.join(files.emptyFolder, doorName(source)) };
-    return ['-blockdev', JSON.stringify({ ...nbd, server })];
-  }
-  const server = { type: 'inet', host: source.address.host, port: String(source.address.port) };
-  const key = keyObject(`key${index}`, 'client', keyFolder(files.emptyFolder, index));
-  return ['-object', JSON.stringify(key), '-blockdev', JSON.stringify({ ...nbd, server, 'tls-creds': key.id })];
+/** What QEMU is told of a disk, at its start or later (qemu-plug.ts). */
+export interface DiskParts {
+  /** The file of a local disk, as QEMU can open it. */
+  readonly filename: string;
+  readonly emptyFolder: string;
+  /** Where QEMU finds the key of an export on another host. */
+  readonly keyDir: string;
+  /** Whether it boots from its disks, in the order of their slots. */
+  readonly boots: boolean;
 }
 
-function diskArguments(disk: IncarnationDisk, index: number, parts: IncarnationParts): string[] {
+/** The key of an export on another host; null for other disks. */
+export const diskKey = ({ source }: IncarnationDisk, slot: number, { keyDir }: DiskParts) =>
+  (source?.address ?? null) === null ? null : keyObject(`key${slot}`, 'client', keyDir);
+
+/** The block device below the format: a file of this host, or an export (qemu-doors.ts). */
+export function bytesNode({ source = null }: IncarnationDisk, slot: number, parts: DiskParts) {
+  const node = { 'node-name': `f${slot}`, discard: 'unmap' };
+  if (source === null) return { driver: 'file', ...node, filename: parts.filename };
+  // A daemon that is started again within this time is a pause of the guest, and no error.
+  const nbd = { driver: 'nbd', ...node, export: source.export, 'reconnect-delay': 30, 'open-timeout': 5 };
+  if (source.address === null)
+    return { ...nbd, server: { type: 'unix', path: path.join(parts.emptyFolder, doorName(source)) } };
+  const server = { type: 'inet', host: source.address.host, port: String(source.address.port) };
+  return { ...nbd, server, 'tls-creds': `key${slot}` };
+}
+
+export const formatNode = ({ format }: IncarnationDisk, slot: number) => ({
+  driver: format,
+  'node-name': `d${slot}`,
+  file: `f${slot}`,
+  discard: 'unmap',
+});
+
+/** @param bus its root port; null: the root bus, where it stays as long as QEMU lives */
+export const diskDevice = ({ serial }: IncarnationDisk, slot: number, bus: string | null, { boots }: DiskParts) => ({
+  driver: 'virtio-blk-pci',
+  id: `disk${slot}`,
+  ...(bus === null ? {} : { bus }),
+  drive: `d${slot}`,
+  serial,
+  // The guest never sees an error that passes, such as a full host: QEMU holds it and repeats the request later.
+  werror: 'stop',
+  rerror: 'stop',
+  ...(boots ? { bootindex: slot } : {}),
+});
+
+function diskArguments(disk: IncarnationDisk, slot: number, bus: string | null, parts: IncarnationParts): string[] {
+  const { emptyFolder } = parts.files;
+  const filename = parts.fileOf(disk);
+  const of = { filename, emptyFolder, keyDir: keyFolder(emptyFolder, slot), boots: parts.boot === null };
+  const key = diskKey(disk, slot, of);
   return [
-    ...bytesArguments(disk, index, parts),
+    ...(key === null ? [] : ['-object', JSON.stringify(key)]),
     '-blockdev',
-    JSON.stringify({ driver: disk.format, 'node-name': `d${index}`, file: `f${index}`, discard: 'unmap' }),
+    JSON.stringify(bytesNode(disk, slot, of)),
+    '-blockdev',
+    JSON.stringify(formatNode(disk, slot)),
+    '-device',
+    JSON.stringify(diskDevice(disk, slot, bus, of)),
+  ];
+}
+
+/** The root port of a slot: QEMU plugs nothing into the root bus of a q35 machine while the guest runs. */
+export const rootPort = (slot: number): string => `slot${slot}`;
+
+/** Above what QEMU gives to NICs by itself: it counts from 1 and knows 32. */
+const firstPortAddress = 0x10;
+
+/**
+ * Root ports for all disks that a run may have, and one for the seed disk: a Linux guest names its disks by their
+ * buses, and the seed disk is to be the last. Eight ports share a device of the root bus.
+ */
+function portArguments(slots: number): string[] {
+  return Array.from({ length: slots + 1 }, (_, slot) => [
     '-device',
     JSON.stringify({
-      driver: 'virtio-blk-pci',
-      id: `disk${index}`,
-      drive: `d${index}`,
-      serial: disk.serial,
-      // The guest never sees an error that passes, such as a full host: QEMU holds it and repeats the request later.
-      werror: 'stop',
-      rerror: 'stop',
-      ...(parts.boot === null ? { bootindex: index } : {}),
+      driver: 'pcie-root-port',
+      id: rootPort(slot),
+      bus: 'pcie.0',
+      addr: `${(firstPortAddress + Math.trunc(slot / 8)).toString(16)}.${slot % 8}`,
+      multifunction: true,
+      chassis: slot + 1,
+      hotplug: slot < slots,
     }),
-  ];
+  ]).flat();
 }
 
 /**
  * The seed disk comes last, so that no other disk of the guest gets another name; it is never booted from. A virtio
  * disk, because kernels for clouds have no driver of a CD drive.
  */
-function seedArguments(filename: string): string[] {
+function seedArguments(filename: string, bus: string | null): string[] {
   const file = { driver: 'file', filename, 'read-only': true };
   return [
     '-blockdev',
     JSON.stringify({ driver: 'raw', 'node-name': 'seed', 'read-only': true, file }),
     '-device',
-    JSON.stringify({ driver: 'virtio-blk-pci', id: 'seed0', drive: 'seed', serial: seedSerial }),
+    JSON.stringify({
+      driver: 'virtio-blk-pci',
+      id: 'seed0',
+      ...(bus === null ? {} : { bus }),
+      drive: 'seed',
+      serial: seedSerial,
+    }),
   ];
 }
 

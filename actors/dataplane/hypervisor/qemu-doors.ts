@@ -2,10 +2,11 @@
  * How a QEMU reaches the exports of its disks (actors/dataplane/export). To one on this host leads a socket. QEMU
  * connects before it changes its root to an empty folder, and again whenever the export was away: so the socket is
  * linked into that folder, where the same path leads to it before and after. For one on another host QEMU has a key.
- * Called by qemu-start.ts, and by export/ when a daemon was started again.
+ * Called by qemu-start.ts and qemu-plug.ts, and by export/ when a daemon was started again.
  */
 import { link, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
 import type { DiskSource, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { exportPaths, type ExportPaths } from '../export/export-folder.ts';
@@ -19,18 +20,18 @@ import { listRuns, type IncarnationPaths } from './qemu-folder.ts';
 /** Called before QEMU is started. @throws fault `disk_missing` when the export is not served on this host */
 export async function openDoors(site: DataplaneSite, paths: IncarnationPaths, spec: IncarnationSpec): Promise<void> {
   try {
-    for (const [index, disk] of spec.disks.entries()) {
-      const { source = null } = disk;
+    for (const [slot, { volume, source = null }] of slotted(spec.disks)) {
       if (source === null) continue;
-      if (source.address === null) await openDoor(site, paths, disk.volume, source);
-      else await giveKey(site, paths, index, source);
+      if (source.address === null) await openDoor(site, paths, volume, source);
+      else await writeKeyFolder(keyFolder(paths.emptyFolder, slot), site.options.exportKey(source.export));
     }
   } catch (error) {
     throw fileError(`giving ${spec.vm} its disks`, error);
   }
 }
 
-async function openDoor(
+/** @throws fault `disk_missing` when the export is not served on this host; errors of the file system as they are */
+export async function openDoor(
   site: DataplaneSite,
   paths: IncarnationPaths,
   volume: string,
@@ -70,10 +71,6 @@ export async function linkDoors(site: DataplaneSite, from: ExportPaths): Promise
   }
 }
 
-async function giveKey(site: DataplaneSite, paths: IncarnationPaths, index: number, source: DiskSource): Promise<void> {
-  await writeKeyFolder(keyFolder(paths.emptyFolder, index), site.options.exportKey(source.export));
-}
-
 /** Of every QEMU that was given it. */
 export async function unlinkDoors(site: DataplaneSite, from: ExportPaths): Promise<void> {
   try {
@@ -86,8 +83,8 @@ export async function unlinkDoors(site: DataplaneSite, from: ExportPaths): Promi
 /** QEMU has read the keys. */
 export async function removeKeys(paths: IncarnationPaths, spec: IncarnationSpec): Promise<void> {
   try {
-    for (const index of spec.disks.keys())
-      await rm(keyFolder(paths.emptyFolder, index), { recursive: true, force: true });
+    for (const [slot] of slotted(spec.disks))
+      await rm(keyFolder(paths.emptyFolder, slot), { recursive: true, force: true });
   } catch (error) {
     throw fileError(`removing the keys of ${spec.vm}`, error);
   }

@@ -86,6 +86,13 @@ export const incarnationMissing = (actor: string): PhotonError =>
 export const diskAbsent = (actor: string, volume: string): PhotonError =>
   new PhotonError('defeat', 'disk_absent', `${actor} has no shared disk ${volume}; attach it, and restart the VM.`);
 
+export const plugUnsupported = (actor: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'plug_unsupported',
+    `The QEMU of ${actor} has no ports for more disks: an older release has started it. Restart the VM.`,
+  );
+
 export const sizeUnseen = (volume: string, sizeMib: number, why: string): PhotonError =>
   new PhotonError(
     'fault',

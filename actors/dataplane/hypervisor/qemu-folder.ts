@@ -14,7 +14,7 @@ import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
 import { aliasOf, ownerOfAlias } from '../owner-alias.ts';
 import { inBatches } from '../process-lookup.ts';
-import { listFolder, readTextFile } from '../storage-files.ts';
+import { createFile, listFolder, readTextFile } from '../storage-files.ts';
 import type { IncarnationFiles } from './qemu-arguments.ts';
 import { removeGroup } from './qemu-cgroup.ts';
 
@@ -83,22 +83,41 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
   }
 }
 
-const disksSchema = z.array(z.object({ volume: z.string(), uid: z.string() }));
+const disksSchema = z.array(
+  z.object({
+    volume: z.string(),
+    uid: z.string(),
+    /** Absent in what an older release has written: its place in the list. */
+    slot: z.int().optional(),
+    /** The guest was asked to release it. */
+    leaving: z.boolean().optional(),
+  }),
+);
 
-/** Called before QEMU is started. */
-export async function keepDisks(paths: IncarnationPaths, disks: readonly IncarnationDisk[]): Promise<void> {
-  try {
-    const kept = disks.map(({ volume, volumeUid }) => ({ volume, uid: volumeUid }));
-    await writeFile(paths.disksFile, JSON.stringify(kept), { mode: 0o600 });
-  } catch (error) {
-    throw fileError(`recording the disks of ${paths.id}`, error);
-  }
+/** Which volume is in a slot of a QEMU; written before QEMU is told of it, and removed after it has forgotten it. */
+export interface KeptDisk {
+  readonly volume: string;
+  readonly uid: string;
+  readonly slot: number;
+  readonly leaving: boolean;
 }
 
-/** The volumes of a run, in the order of its disks; none of a run that an older release has started. */
-export async function readDisks(paths: IncarnationPaths) {
+export const keptDisk = (slot: number, { volume, volumeUid }: IncarnationDisk): KeptDisk => ({
+  volume,
+  uid: volumeUid,
+  slot,
+  leaving: false,
+});
+
+/** Called before QEMU is started, and before one that runs gets or loses a disk. */
+export const keepDisks = (paths: IncarnationPaths, disks: readonly KeptDisk[]): Promise<void> =>
+  createFile(paths.disksFile, async (_, handle) => handle.writeFile(JSON.stringify(disks)));
+
+/** None of a run that an older release has started. */
+export async function readDisks(paths: IncarnationPaths): Promise<readonly KeptDisk[]> {
   const text = await readTextFile(paths.disksFile);
-  return text === undefined ? [] : disksSchema.parse(JSON.parse(text));
+  const disks = text === undefined ? [] : disksSchema.parse(JSON.parse(text));
+  return disks.map(({ slot, leaving = false, ...disk }, index) => ({ ...disk, slot: slot ?? index, leaving }));
 }
 
 /** Called when its QEMU has ended. @returns false when there was nothing */

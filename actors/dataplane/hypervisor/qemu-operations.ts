@@ -2,6 +2,7 @@
  * The hypervisor part of the dataplane: start, resume, watch, stop, read, clean. Each change takes the lock of the
  * incarnation and checks its fence. Called by linux-dataplane.ts only.
  */
+import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import type { Call } from '../contract/call-contract.ts';
@@ -20,6 +21,7 @@ import type { ConsoleStreams } from './qemu-console-stream.ts';
 import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
+import { plugDisks } from './qemu-plug.ts';
 import { resizeShared, type QemuRun } from './qemu-resize.ts';
 import { awaitDisks, awaitStall } from './qemu-stall.ts';
 import { startQemu } from './qemu-start.ts';
@@ -95,6 +97,15 @@ export function incarnationOperations(
           work(await present(incarnation)),
         );
       return resizeShared(resize, attempt, call.signal);
+    },
+    plugDisks: (plug, call) => {
+      const { incarnation } = plug;
+      // The lock is held only for each look at a guest that has not released a disk yet.
+      const attempt = (work: (run: QemuRun) => Promise<readonly DiskStanding[]>) =>
+        change('incarnation', lockOf(incarnation), incarnation.owner, call, async () =>
+          work(await present(incarnation)),
+        );
+      return plugDisks(site, plug, attempt, call.signal);
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>

@@ -13,13 +13,15 @@ import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { DiskSource } from '@photoncloud/machines/values/wiring';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
+import type { DiskSource, IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { z } from 'zod';
 import type { DiskResize } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { doorName } from './qemu-arguments.ts';
 import { diskAbsent, sizeUnseen } from './qemu-errors.ts';
-import { listRuns, type IncarnationPaths } from './qemu-folder.ts';
+import { listRuns, readDisks, type IncarnationPaths } from './qemu-folder.ts';
+import { descriptorSets } from './qemu-plug.ts';
 import { findIncarnation } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import type { QmpClient } from './qmp-client.ts';
@@ -35,18 +37,28 @@ export interface DiskUser {
   readonly node: string;
 }
 
-/** @throws unknown `qmp_timeout` */
+/**
+ * A disk that was plugged while the guest ran has no file name in QEMU, which got a descriptor: it is found by the
+ * record of its run.
+ * @throws unknown `qmp_timeout`
+ */
 export async function findDiskUser(
   site: DataplaneSite,
   sessions: IncarnationSessions,
+  volumeUid: string,
   file: string,
 ): Promise<DiskUser | null> {
   for (const { paths } of await listRuns(site)) {
     if ((await findIncarnation(paths)) === null) continue;
+    const slot = (await readDisks(paths)).find(({ uid }) => uid === volumeUid)?.slot;
     const client = await sessions.client(paths);
     const nodes = nodesSchema.parse(await client.execute('query-named-block-nodes', { flat: true }));
     // `f0` is the file, and `d0` the disk on it (qemu-arguments.ts).
-    const own = nodes.find((node) => node.file === file && /^f\d+$/.test(node['node-name']));
+    const isOwn = (node: (typeof nodes)[number]): boolean =>
+      slot === undefined
+        ? node.file === file && /^f\d+$/.test(node['node-name'])
+        : node['node-name'] === `f${slot}` && (node.file === file || node.file.startsWith(descriptorSets));
+    const own = nodes.find(isOwn);
     if (own !== undefined) return { paths, client, node: own['node-name'].replace('f', 'd') };
   }
   return null;
@@ -59,10 +71,11 @@ export async function findDiskUser(
 export async function resizeInGuest(
   site: DataplaneSite,
   sessions: IncarnationSessions,
+  volumeUid: string,
   file: string,
   sizeBytes: number,
 ): Promise<boolean> {
-  const user = await findDiskUser(site, sessions, file);
+  const user = await findDiskUser(site, sessions, volumeUid, file);
   await user?.client.execute('block_resize', { 'node-name': user.node, size: sizeBytes }, resizeMs);
   return user !== null;
 }
@@ -87,13 +100,16 @@ export async function resizeShared(
   attempt: (work: (run: QemuRun) => Promise<string | null>) => Promise<string | null>,
   signal: AbortSignal,
 ): Promise<void> {
-  const index = disks.findIndex((disk) => disk.volumeUid === volumeUid && (disk.source ?? null) !== null);
-  const { volume, source = null } = disks[index] ?? { volume: volumeUid };
+  const isMeant = (disk: IncarnationDisk): boolean => disk.volumeUid === volumeUid && (disk.source ?? null) !== null;
+  const [slot, { volume, source = null }] = slotted(disks).find(([, disk]) => isMeant(disk)) ?? [
+    0,
+    { volume: volumeUid },
+  ];
   const endMs = performance.now() + seenMs;
   for (;;) {
     const refusal = await attempt(async (run) => {
       if (source === null) throw diskAbsent(owner.actor, volume);
-      return tellSize(run, `d${index}`, source, sizeMib * (1 << 20));
+      return tellSize(run, `d${slot}`, source, sizeMib * (1 << 20));
     });
     if (refusal === null) return;
     if (performance.now() > endMs) throw sizeUnseen(volume, sizeMib, refusal);

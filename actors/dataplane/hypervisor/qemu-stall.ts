@@ -8,8 +8,9 @@
  */
 import { statfs } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
 import type { Failure } from '@photoncloud/machines/values/failures';
-import type { IncarnationDisk } from '@photoncloud/machines/values/wiring';
+import { type IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import type { DataplaneSite } from '../dataplane-site.ts';
@@ -116,8 +117,9 @@ async function readStall(
   if ((await answered(sessions.status(paths))) !== 'io-error') return null;
   const devices = devicesSchema.parse((await answered(client.execute('query-block', {}, qmpAnswerMs))) ?? []);
   const failing = devices.find((device) => device['io-status'] !== 'ok');
-  const index = /\/disk(\d+)\//.exec(failing?.qdev ?? '')?.[1];
-  return stallOf(failing?.['io-status'] === 'nospace', disks[Number(index)]?.volume ?? 'a disk');
+  const failingSlot = Number(/\/disk(\d+)\//.exec(failing?.qdev ?? '')?.[1]);
+  const [, disk] = slotted(disks).find(([slot]) => slot === failingSlot) ?? [];
+  return stallOf(failing?.['io-status'] === 'nospace', disk?.volume ?? 'a disk');
 }
 
 export const stallOf = (full: boolean, disk: string): Failure => ({

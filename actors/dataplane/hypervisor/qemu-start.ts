@@ -8,6 +8,7 @@
 import { access, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
 import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { IncarnationStarted } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
@@ -25,9 +26,10 @@ import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
 import { makeGroup } from './qemu-cgroup.ts';
 import { openDoors, removeKeys } from './qemu-doors.ts';
 import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
-import { keepDisks, listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
+import { keepDisks, keptDisk, listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { claimGuestUid, launchQemu } from './qemu-launch.ts';
+import { checkDisks, readDiskSlots } from './qemu-plug.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 
@@ -48,7 +50,10 @@ export async function startQemu(
   await requireParts(site, spec);
   const seed = spec.seed === undefined ? null : seedImage(spec, spec.seed, userDataOf(site, spec));
   await makeRunFolders(site, paths, spec.owner);
-  await keepDisks(paths, spec.disks);
+  await keepDisks(
+    paths,
+    slotted(spec.disks).map(([slot, disk]) => keptDisk(slot, disk)),
+  );
   if (seed !== null) await writeSeed(paths.seed, seed);
   await keepRecords(paths.runFolder, spec, (nic) => tapOf(site, nic));
   await openDoors(site, paths, spec);
@@ -85,11 +90,8 @@ function checkIncarnation(spec: IncarnationSpec): void {
     checkMac(`nics.${index}.mac`, nic.mac);
     checkCount(`nics.${index}.mtu`, nic.mtu, 576, 65535);
   });
-  spec.disks.forEach((disk, index) => {
-    checkUid(`disks.${index}.volumeUid`, disk.volumeUid);
-    if (!/^[a-zA-Z0-9]{1,20}$/.test(disk.serial))
-      throw new PhotonError('defeat', 'spec_invalid', `disks.${index}.serial must be 1 to 20 letters and digits.`);
-  });
+  checkDisks(spec.disks, spec.diskSlots ?? spec.disks.length);
+  if (spec.diskSlots !== undefined) checkCount('diskSlots', spec.diskSlots, spec.disks.length, 32);
   if (spec.seed !== undefined) checkSeed(spec.seed);
   if (spec.boot === null) return;
   checkDigest('boot.kernelSha256', spec.boot.kernelSha256);
@@ -155,7 +157,12 @@ async function launch(
 ): Promise<void> {
   const blob = (sha256: string, format: 'kernel' | 'initrd'): string => blobPath(site.folders.images, sha256, format);
   const kvm = await canUseKvm();
-  await makeGroup(paths.group, { cpus: spec.cpus, memoryMib: spec.memoryMib, disks: spec.disks.length + 1, kvm });
+  await makeGroup(paths.group, {
+    cpus: spec.cpus,
+    memoryMib: spec.memoryMib,
+    disks: (spec.diskSlots ?? spec.disks.length) + 1,
+    kvm,
+  });
   const args = incarnationArguments(spec, {
     name: paths.id,
     files: paths,
@@ -199,12 +206,14 @@ async function describe(
   started: boolean,
 ): Promise<IncarnationStarted> {
   const client = await sessions.client(paths);
-  const [runStatus, type] = await Promise.all([
+  const [runStatus, type, diskSlots] = await Promise.all([
     sessions.status(paths),
     readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs)),
+    readDiskSlots(client),
   ]);
   return {
     ...identity,
+    ...(diskSlots === 0 ? {} : { diskSlots }),
     qemuVersion: client.version,
     machineType: type ?? spec.machineType ?? defaultMachineType,
     started,

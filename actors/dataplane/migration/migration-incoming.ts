@@ -5,7 +5,8 @@
  * writes the files any more.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import type { IncomingDoor } from '@photoncloud/machines/values/wiring';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { type IncomingDoor } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import type { IncarnationRef, IncarnationStarted } from '../contract/incarnation-contract.ts';
@@ -51,7 +52,7 @@ export async function receiveRun(
   const paths = pathsOf(site, spec.owner);
   const client = await sessions.client(paths);
   let port = portOf(await readIncoming(client));
-  const nodes = spec.disks.flatMap(({ volume }, index) => (mirrors.includes(volume) ? [`d${index}`] : []));
+  const nodes = slotted(spec.disks).flatMap(([slot, { volume }]) => (mirrors.includes(volume) ? [`d${slot}`] : []));
   if (port === null) {
     await giveKey(site, paths, client, migration, 'server');
     await settle(client, false);

@@ -9,6 +9,7 @@
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { slotted } from '@photoncloud/machines/values/disk-slots';
 import { methodFor } from '@photoncloud/machines/values/migration-limits';
 import type { IncarnationSpec, MigrationProgress, OutgoingSpec } from '@photoncloud/machines/values/wiring';
 import { describeCause } from '@photoncloud/runtime/contract/errors';
@@ -168,19 +169,19 @@ class Sending {
     await settle(client, this.#outgoing.throttle);
     if (method === 'stopped') await client.execute('stop');
     const jobs = await readMirrors(client);
-    for (const [index, disk] of this.#spec.disks.entries())
-      if (mirrors.includes(disk.volume) && !jobs.some(({ device }) => device === `mirror${index}`))
-        await this.#mirror(client, index);
+    for (const [slot, disk] of slotted(this.#spec.disks))
+      if (mirrors.includes(disk.volume) && !jobs.some(({ device }) => device === `mirror${slot}`))
+        await this.#mirror(client, slot);
   }
 
-  async #mirror(client: QmpClient, index: number): Promise<void> {
+  async #mirror(client: QmpClient, slot: number): Promise<void> {
     const { address, mirrorPort } = this.#outgoing.door;
     const server = { type: 'inet', host: address, port: String(mirrorPort) };
     const node = {
       driver: 'nbd',
-      'node-name': `peer${index}`,
+      'node-name': `peer${slot}`,
       server,
-      export: `d${index}`,
+      export: `d${slot}`,
       'tls-creds': keyId,
       // Holes stay holes.
       discard: 'unmap',
@@ -188,9 +189,9 @@ class Sending {
     };
     await allowing(/duplicate|already/i, client.execute('blockdev-add', node, 10_000));
     await client.execute('blockdev-mirror', {
-      'job-id': `mirror${index}`,
-      device: `d${index}`,
-      target: `peer${index}`,
+      'job-id': `mirror${slot}`,
+      device: `d${slot}`,
+      target: `peer${slot}`,
       sync: 'full',
       'copy-mode': 'write-blocking',
       // A job that has failed stays, with its reason.
@@ -261,8 +262,11 @@ class Sending {
   async #requireMirrors(client: QmpClient): Promise<void> {
     const broken = (await endedMirrors(client)).find(({ error }) => error !== undefined);
     if (broken === undefined) return;
-    const volume = this.#spec.disks[Number(broken.id.slice('mirror'.length))]?.volume ?? 'a volume';
-    throw migrationFailed(this.#spec.owner.actor, `${volume} could not be mirrored: ${broken.error}`);
+    const [, disk] = slotted(this.#spec.disks).find(([slot]) => broken.id === `mirror${slot}`) ?? [];
+    throw migrationFailed(
+      this.#spec.owner.actor,
+      `${disk?.volume ?? 'a volume'} could not be mirrored: ${broken.error}`,
+    );
   }
 
   /**

@@ -74,7 +74,7 @@ export async function findBytesUser(
     if (paths.volumeUid === volumeUid && (await findDaemon(paths)) !== null) served.push(paths);
   if (served.length > 1) throw snapshotDisturbed(volumeUid, 'changed from one run to another');
   if (served[0] !== undefined) return daemonUser(served[0]);
-  const user = await findDiskUser(site, sessions, file);
+  const user = await findDiskUser(site, sessions, volumeUid, file);
   if (user === null) return null;
   return {
     node: user.node,

@@ -107,7 +107,7 @@ async function growReplica(
   signal: AbortSignal,
 ): Promise<void> {
   const sizeBytes = spec.sizeMib * mib;
-  if (await resizeInGuest(site, sessions, file, sizeBytes)) return;
+  if (await resizeInGuest(site, sessions, spec.volumeUid, file, sizeBytes)) return;
   await withFile(file, 'r+', async (target) => {
     if (spec.format === 'raw') await target.truncate(sizeBytes);
     else {

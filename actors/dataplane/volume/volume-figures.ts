@@ -73,7 +73,8 @@ async function usedBy(
     const client = await sessions.client(paths);
     const devices = statsSchema.parse(await client.execute('query-blockstats', {}, qmpAnswerMs));
     return devices.flatMap(({ qdev, stats }) => {
-      const disk = disks[Number(/\/disk(\d+)\//.exec(qdev)?.[1])];
+      const slot = Number(/\/disk(\d+)\//.exec(qdev)?.[1]);
+      const disk = disks.find((one) => one.slot === slot);
       if (disk === undefined || (only !== null && disk.uid !== only)) return [];
       const figures = {
         readBytes: stats.rd_bytes,
@@ -82,7 +83,7 @@ async function usedBy(
         writeOperations: stats.wr_operations,
         flushOperations: stats.flush_operations,
       };
-      return [{ ...disk, figures }];
+      return [{ volume: disk.volume, uid: disk.uid, figures }];
     });
   } catch (error) {
     if (error instanceof PhotonError) return [];

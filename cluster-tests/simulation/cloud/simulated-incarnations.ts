@@ -19,12 +19,14 @@ import {
   incarnationAlive,
   incarnationMissing,
   olderRunAlive,
+  plugUnsupported,
   qmpTimeout,
 } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { stallOf } from '@photoncloud/actors/dataplane/hypervisor/qemu-stall';
 import { runIsSent } from '@photoncloud/actors/dataplane/migration/migration-errors';
 import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
+import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
 import type { IncarnationDisk, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
@@ -74,6 +76,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
     // QEMU says of a guest that has not run since its reset what it says before the first instruction.
     resetIncarnation: (incarnation, call) =>
       tell('resetIncarnation', incarnation, call, (found) => {
+        release(found, () => true);
         if (found.status === 'paused') found.status = 'prelaunch';
       }),
     watchIncarnation: (incarnation, call) =>
@@ -102,6 +105,16 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         const disk = incarnation.disks.find((one) => one.volumeUid === volumeUid && !isOnHost(one));
         if (disk === undefined) throw diskAbsent(incarnation.owner.actor, volumeUid);
         found.sizes.set(volumeUid, sizeMib);
+      }),
+    plugDisks: ({ incarnation, disks }, call) =>
+      site.change('plugDisks', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+        const found = find(incarnation);
+        if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
+        if (found.sending) throw runIsSent(incarnation.owner.actor);
+        if (found.hung) throw qmpTimeout(`telling ${incarnation.owner.actor}`, 2_000);
+        // A guest that stands still does not answer, and one that runs not always.
+        const answers = found.status === 'running' && !found.stalled;
+        return plug(kernel, found, disks, () => answers && site.options.random.fraction() < 0.7);
       }),
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
@@ -155,6 +168,7 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
     id,
     owner: spec.owner,
     spec,
+    leaving: new Set(),
     pid,
     startTime: String(pid),
     taps,
@@ -172,6 +186,55 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
   kernel.incarnations.set(id, incarnation);
   kernel.changed();
   return describe(incarnation, true).answer;
+}
+
+/** The guest releases what it was asked for. @param answers whether it does, for each disk */
+function release(found: QemuProcess, answers: () => boolean): void {
+  const released = [...found.leaving].filter(() => answers());
+  for (const uid of released) found.leaving.delete(uid);
+  found.spec = { ...found.spec, disks: found.spec.disks.filter(({ volumeUid }) => !released.includes(volumeUid)) };
+}
+
+/** In the order of the real dataplane: what is not wanted any more is asked for, then what is missing is plugged. */
+function plug(
+  kernel: SimulatedKernel,
+  found: QemuProcess,
+  disks: readonly IncarnationDisk[],
+  answers: () => boolean,
+): readonly DiskStanding[] {
+  const { actor } = found.owner;
+  if (found.spec.diskSlots === undefined) throw plugUnsupported(actor);
+  for (const { volumeUid } of found.spec.disks)
+    if (!disks.some((disk) => disk.volumeUid === volumeUid)) found.leaving.add(volumeUid);
+  release(found, answers);
+  const standings = disks.map((disk): DiskStanding => {
+    const { volume, volumeUid } = disk;
+    if (found.leaving.has(volumeUid)) return { volume, standing: 'leaving', error: null };
+    if (found.spec.disks.some((had) => had.volumeUid === volumeUid))
+      return { volume, standing: 'plugged', error: null };
+    try {
+      requireDisk(kernel, disk, found.spec.vm);
+    } catch (error) {
+      if (!(error instanceof PhotonError)) throw error;
+      const { code, message, group } = error.record;
+      return { volume, standing: 'failed', error: { code, message, retryable: group === 'fault' } };
+    }
+    found.spec = { ...found.spec, disks: [...found.spec.disks, disk] };
+    return { volume, standing: 'plugged', error: null };
+  });
+  kernel.changed();
+  const others = found.spec.disks.filter(({ volume }) => !disks.some((disk) => disk.volume === volume));
+  return [...standings, ...others.map(({ volume }) => ({ volume, standing: 'leaving', error: null }) as const)];
+}
+
+/** Its bytes are there, and no other QEMU of the host has them open. */
+function requireDisk(kernel: SimulatedKernel, disk: IncarnationDisk, vm: string): void {
+  if (!isOnHost(disk)) return;
+  if (!kernel.replicas.has(disk.volumeUid)) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
+  const has = (other: QemuProcess): boolean =>
+    isAlive(other) && other.spec.disks.some((one) => isOnHost(one) && one.volumeUid === disk.volumeUid);
+  if ([...kernel.incarnations.values()].some(has))
+    throw new PhotonError('fault', 'disk_locked', `Another process writes a disk of ${vm}.`);
 }
 
 /** Its bytes are in a file of the host, which QEMU locks. */
@@ -205,7 +268,8 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
 
 function describe(incarnation: QemuProcess, started: boolean) {
   const { pid, startTime, spec, status } = incarnation;
-  const proof = { pid, startTime, qemuVersion: '7.2.0', machineType: spec.machineType ?? 'pc-q35-7.2' };
+  const slots = spec.diskSlots === undefined ? {} : { diskSlots: spec.diskSlots };
+  const proof = { pid, startTime, qemuVersion: '7.2.0', machineType: spec.machineType ?? 'pc-q35-7.2', ...slots };
   return { proof, answer: { ...proof, started, runStatus: status } };
 }
 

@@ -96,7 +96,10 @@ export interface Tap {
 export interface QemuProcess {
   readonly id: string;
   readonly owner: OwnerToken;
-  readonly spec: IncarnationSpec;
+  /** With the disks that it has now. */
+  spec: IncarnationSpec;
+  /** Uids of the volumes that its guest was asked to release. */
+  readonly leaving: Set<string>;
   readonly pid: number;
   readonly startTime: string;
   readonly taps: readonly string[];

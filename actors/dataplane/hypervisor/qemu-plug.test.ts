@@ -1,0 +1,199 @@
+/**
+ * Disks that come and go while a guest runs, with the real QEMU in its sandbox: local ones in either format, and one
+ * through an export of the host. The guest is a boot sector, so it never answers a request to release a disk, which is
+ * then kept until its reset; whoever asks again, also after an attempt that was cut off, finds what is there. A guest
+ * that answers is in cluster-tests/cluster/plugged-disks.test.ts.
+ */
+// needs: kernel
+// test limit: 60 s
+import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { z } from 'zod';
+import type { DiskFormat, IncarnationDisk, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import {
+  codeOf,
+  inOwnNamespaces,
+  nextCall,
+  openForTests,
+  ownerOf,
+  testOptions,
+  testQemu,
+} from '../dataplane-for-tests.ts';
+import type { DataplaneSite } from '../dataplane-site.ts';
+import { foldersOf } from '../dataplane-site.ts';
+import { echoingGuest } from './echoing-guest-for-tests.ts';
+import { pathsOf, readDisks } from './qemu-folder.ts';
+import { QmpClient } from './qmp-client.ts';
+
+const qemu = testQemu();
+const blocksSchema = z.array(
+  z.object({ qdev: z.string().default(''), inserted: z.object({ image: z.object({ 'virtual-size': z.int() }) }) }),
+);
+const setsSchema = z.array(z.object({ fds: z.array(z.unknown()) }));
+
+const local = (name: string, format: DiskFormat, slot: number): IncarnationDisk => ({
+  volume: `volume/acme/${name}`,
+  volumeUid: name.toUpperCase(),
+  serial: name,
+  format,
+  slot,
+});
+
+function declare(): void {
+  if (qemu === null) {
+    test.skip('there is no QEMU in .cache/toolchain.json: run set-up first');
+    return;
+  }
+  const { opened, folder } = openForTests({ qemu });
+  const boot = local('boot', 'raw', 0);
+  const spec: IncarnationSpec = {
+    owner: ownerOf('incarnation/acme/web@w1'),
+    vm: 'vm/acme/web',
+    cpus: 1,
+    memoryMib: 64,
+    machineType: null,
+    boot: null,
+    nics: [],
+    disks: [boot],
+    diskSlots: 8,
+    seed: { instanceId: 'I', hostname: 'web', userData: null, sshKeys: [], network: true },
+  };
+  const options = testOptions(folder);
+  const site = { options, folders: foldersOf(options), guestGroups: null } as unknown as DataplaneSite;
+  const paths = pathsOf(site, spec.owner);
+  const ensure = async ({ volumeUid, format }: IncarnationDisk, sizeMib: number) => {
+    const owner = ownerOf(`replica/acme/${volumeUid.toLowerCase()}@w1`);
+    return (await opened).ensureReplica({ owner, volumeUid, serial: 'S', sizeMib, format, image: null }, nextCall());
+  };
+  /** Names of the disks with what came of them. */
+  const plug = async (...disks: readonly IncarnationDisk[]): Promise<string> => {
+    const standings = await (await opened).plugDisks({ incarnation: spec, disks }, nextCall());
+    return standings
+      .map(({ volume, standing, error }) => `${path.basename(volume)} ${error?.code ?? standing}`)
+      .toSorted()
+      .join(', ');
+  };
+
+  const asking = async <Result>(work: (client: QmpClient) => Promise<Result>): Promise<Result> => {
+    const client = await QmpClient.connect(paths.toolingSocket, 5_000);
+    try {
+      return await work(client);
+    } finally {
+      client.close();
+    }
+  };
+  /** The disks of the guest with their sizes, MiB, but for the seed. */
+  const guestDisks = () =>
+    asking(async (client) =>
+      blocksSchema
+        .parse(await client.execute('query-block'))
+        .flatMap(({ qdev, inserted: { image } }) => {
+          const name = /(disk\d)\//.exec(qdev)?.[1];
+          return name === undefined ? [] : [`${name} ${image['virtual-size'] / 2 ** 20}`];
+        })
+        .toSorted(),
+    );
+  const [data, logs] = [local('data', 'raw', 1), local('logs', 'qcow2', 5)];
+
+  test.before(async () => {
+    await ensure(boot, 4);
+    const file = path.join(folder, 'volumes/BOOT.raw');
+    writeFileSync(file, echoingGuest);
+    truncateSync(file, 4 << 20);
+    const started = await (await opened).startIncarnation(spec, nextCall());
+    assert.is(started.diskSlots, 8);
+    await (await opened).resumeIncarnation(spec, nextCall());
+  });
+
+  test('local disks of both formats are plugged, once', async () => {
+    assert.is(await plug(boot, data, logs), 'boot plugged, data disk_missing, logs disk_missing');
+    await ensure(data, 16);
+    await ensure(logs, 32);
+    assert.is(await plug(boot, data, logs), 'boot plugged, data plugged, logs plugged');
+    assert.is(await plug(boot, data, logs), 'boot plugged, data plugged, logs plugged');
+    assert.equal(await guestDisks(), ['disk0 4', 'disk1 16', 'disk5 32']);
+    // Beside those of its nodes no descriptor is left, and QEMU holds the lock of each file.
+    const sets = await asking(async (client) => setsSchema.parse(await client.execute('query-fdsets')));
+    assert.equal(
+      sets.flatMap(({ fds }) => fds),
+      [],
+    );
+    const other = { ...spec, owner: ownerOf('incarnation/acme/other@w1'), disks: [{ ...data, slot: 0 }] };
+    assert.is(await codeOf((await opened).startIncarnation(other, nextCall())), 'disk_locked');
+    await (await opened).cleanIncarnation(other, nextCall());
+  });
+
+  test('a plugged volume grows, and has figures', async () => {
+    await ensure(data, 24);
+    assert.equal(await guestDisks(), ['disk0 4', 'disk1 24', 'disk5 32']);
+    const [figures] = await (await opened).readVolumeFigures('LOGS');
+    assert.equal([figures?.volume, typeof figures?.figures.readBytes], ['volume/acme/logs', 'number']);
+  });
+
+  test('an attempt that was cut off is made again', async () => {
+    const name = { volume: 'volume/acme/more', volumeUid: 'MORE' };
+    const more: IncarnationDisk = { ...local('more', 'raw', 2), ...name };
+    await ensure(more, 8);
+    // Its node is there, with nothing on it: as after the end of the worker.
+    await asking((client) =>
+      client.execute('blockdev-add', { driver: 'null-co', 'node-name': 'f2', size: 512, 'read-zeroes': true }),
+    );
+    assert.is(await plug(boot, data, logs, more), 'boot plugged, data plugged, logs plugged, more plugged');
+    assert.equal((await guestDisks()).at(2), 'disk2 8');
+  });
+
+  test('an export of this host is plugged through its socket', async () => {
+    const shared: IncarnationDisk = local('shared', 'raw', 3);
+    await ensure(shared, 8);
+    const owner = ownerOf('volume-export/acme/shared@w1');
+    const [served] = await (
+      await opened
+    ).ensureExports({ owner, volumeUid: 'SHARED', clients: [{ runEpoch: 1, host: 'w1' }] }, nextCall());
+    const source = served?.source;
+    assert.ok(source);
+    assert.match(await plug(boot, data, logs, { ...shared, source }), /shared plugged/);
+    assert.ok((await guestDisks()).includes('disk3 8'));
+  });
+
+  test('a guest that does not answer keeps its disks until its reset', async () => {
+    assert.is(await plug(boot, logs), 'boot plugged, data leaving, logs plugged, more leaving, shared leaving');
+    assert.ok((await guestDisks()).includes('disk1 24'));
+    assert.equal(
+      (await readDisks(paths))
+        .filter(({ leaving }) => leaving)
+        .map(({ uid }) => uid)
+        .toSorted(),
+      ['DATA', 'MORE', 'SHARED'],
+    );
+    // The guest may answer at any time: one that is wanted back leaves first.
+    assert.match(await plug(boot, data, logs), /data leaving/);
+    await (await opened).resetIncarnation(spec, nextCall());
+    assert.is(await plug(boot, data, logs), 'boot plugged, data plugged, logs plugged');
+    assert.equal(await guestDisks(), ['disk0 4', 'disk1 24', 'disk5 32']);
+    assert.equal((await readDisks(paths)).map(({ uid }) => uid).toSorted(), ['BOOT', 'DATA', 'LOGS']);
+    assert.equal(
+      readdirSync(paths.emptyFolder).filter((name) => name.startsWith('key')),
+      [],
+    );
+  });
+
+  test('the QEMU of an older release has no ports: nothing is plugged', async () => {
+    const { diskSlots: _, ...older } = { ...spec, owner: ownerOf('incarnation/acme/older@w1'), disks: [] };
+    const { slot: __, ...first } = local('old', 'raw', 0);
+    await ensure(first, 4);
+    const old: IncarnationSpec = { ...older, disks: [first] };
+    const started = await (await opened).startIncarnation(old, nextCall());
+    assert.is('diskSlots' in started, false);
+    assert.is(await codeOf((await opened).plugDisks({ incarnation: old, disks: [] }, nextCall())), 'plug_unsupported');
+    for (const one of [old, spec]) {
+      await (await opened).stopIncarnation({ incarnation: one, graceMs: 0 }, nextCall());
+      await (await opened).cleanIncarnation(one, nextCall());
+    }
+  });
+}
+
+inOwnNamespaces(import.meta.filename, declare);
+
+test.run();
