@@ -74,7 +74,8 @@ function textOf(text: string | undefined): string | null {
     .slice(0, 4 * textLimit)
     .replace(unprintable, '')
     .trim();
-  return [...printable].slice(0, textLimit).join('') || null;
+  // The slice may end within a character.
+  return printable.slice(0, textLimit).replace(/[\ud800-\udbff]$/, '') || null;
 }
 
 const systemSchema = z.object({
