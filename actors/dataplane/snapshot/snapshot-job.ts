@@ -39,6 +39,8 @@ export interface BytesUser {
   readonly open: (target: ExportPaths) => Promise<string>;
   /** Does something while the file systems of its guest are frozen, if that can be had. */
   readonly freeze: <Result>(work: () => Promise<Result>) => Promise<Done<Result>>;
+  /** Asks its guest again, if that has not said that it has thawed. */
+  readonly thaw: () => Promise<void>;
 }
 
 /** Of job and node in the process that has the disk: QEMU takes names of up to 31 characters. */
@@ -60,6 +62,7 @@ const daemonUser = (paths: ExportPaths): BytesUser => ({
   open: async ({ door }) => door,
   // The guest may be on another host.
   freeze: async (work) => ({ result: await work(), isFrozen: false }),
+  thaw: async () => {},
 });
 
 /** Null when the bytes rest. @throws fault `snapshot_disturbed` while two runs may write */
@@ -84,6 +87,7 @@ export async function findBytesUser(
       return path.join(user.paths.emptyFolder, target.id);
     },
     freeze: (work) => whileFrozen(user.paths, work),
+    thaw: () => thawLeft(user.paths),
   };
 }
 
@@ -133,6 +137,8 @@ const jobIn = async (client: QmpClient, name: string) =>
 /** Resolves when the copy is complete. @throws fault `snapshot_failed`; unknown `qmp_timeout`, `qmp_closed` */
 export async function awaitCopy(user: BytesUser, snapshotUid: string, signal: AbortSignal): Promise<void> {
   for (;;) {
+    // A copy may take hours, and the guest does not write until it has thawed.
+    await user.thaw();
     const job = await user.ask((client) => jobIn(client, nameOf(snapshotUid)));
     if (job === undefined) throw snapshotFailed(snapshotUid, 'its job is gone');
     if (job.status === 'concluded' && job.error !== undefined) throw snapshotFailed(snapshotUid, job.error);

@@ -35,7 +35,7 @@ import { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { writingGuest } from '../hypervisor/writing-guest-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { findProcesses } from '../process-lookup.ts';
-import { beginCopy, findBytesUser, serveCopy } from './snapshot-job.ts';
+import { awaitCopy, beginCopy, findBytesUser, serveCopy } from './snapshot-job.ts';
 
 const qemu = testQemu();
 const run = promisify(execFile);
@@ -194,6 +194,20 @@ function declare(): void {
     assert.not.ok(existsSync(frozenFile));
     guest.close();
     assert.is((await take(spec)).consistency, 'frozen', 'asked again it is the same copy');
+    // While a copy is being made, which is over only when it is told to stop.
+    const mute = await serveGuest(guestSocket, agent({ [thaw]: 1 }));
+    writeFileSync(frozenFile, '');
+    const stopped = new AbortController();
+    const waiting = awaitCopy(
+      { ...user, ask: async () => ({ id: 'S4', status: 'running' }) as never },
+      'S4',
+      stopped.signal,
+    );
+    await until('the guest is thawed', () => !existsSync(frozenFile));
+    stopped.abort();
+    assert.is(await waiting.catch((error: Error) => error.name), 'AbortError');
+    assert.equal(mute.asked, [thaw]);
+    mute.close();
     await (await dataplane).sweep({ owners: async () => [spec.owner.actor, 'incarnation/acme/web@w1'] }, nextCall());
     assert.equal(
       readdirSync(volumes)
