@@ -316,6 +316,9 @@ test('a second rollout, an unknown host and a silent one are refused; one is end
   assert.is(stranger.code, 1);
   assert.match(stranger.text, /w9/);
   kill('w3', 'worker');
+  const isSilent = async (): Promise<boolean> =>
+    !/"stateName": "present/.test((await photon('-t', 'system', 'get', 'host', 'w3', '-o', 'json')).text);
+  await until('w3 is silent', isSilent, 60_000);
   const silent = await photon('rollout', 'start', 'silent', '--system', `w3=${built.one}`);
   assert.is(silent.code, 1, silent.text);
   assert.match(silent.text, /w3 is not present; bring it back, or leave (it )?out of the rollout/);
