@@ -87,7 +87,8 @@ export class CloudStorage {
   }
 
   private volume(name: string, snapshot: string | null): Request {
-    return ['volume.create', name, { class: this.kind(), sizeMib: 8, snapshot }];
+    // Whatever its source had grown to by then has room in it.
+    return ['volume.create', name, { class: this.kind(), sizeMib: snapshot === null ? 8 : 16, snapshot }];
   }
 
   private kind(): 'shared' | 'local' {
