@@ -1,11 +1,11 @@
 /** What a worker answers a controller that asks for the words of a guest. */
-import type { ServerResponse } from 'node:http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { vmDefinition } from '../vm/vm-actor.ts';
 import type { GuestReading } from '../dataplane/contract/incarnation-contract.ts';
 import { quietLog } from '../dataplane/dataplane-for-tests.ts';
 import { guestFacts, serveGuest } from './guest-routes.ts';
+import { httpAnswer } from './http-answer-for-tests.ts';
 
 const silent: GuestReading = { answers: false, system: null, kernel: null, hostName: null, interfaces: null };
 const web: GuestReading = {
@@ -34,22 +34,14 @@ test('what is known is a fact, and what is not is left out', () => {
 test('a worker answers the facts of the guest that is asked for', async () => {
   const asked: string[] = [];
   const ask = async (incarnation: string | undefined): Promise<readonly [number, string]> => {
-    let answer: readonly [number, string] = [0, ''];
-    let status = 0;
-    const response = {
-      writeHead: (given: number) => {
-        status = given;
-        return response;
-      },
-      end: (text = '') => (answer = [status, text]),
-    };
+    const { response, read } = httpAnswer();
     const readGuest = async (one: string): Promise<GuestReading> => {
       asked.push(one);
       if (one === 'broken') throw new Error('the folder of runs cannot be read');
       return web;
     };
-    await serveGuest({ readGuest }, incarnation, response as unknown as ServerResponse, quietLog);
-    return answer;
+    await serveGuest({ readGuest }, incarnation, response, quietLog);
+    return read();
   };
   assert.equal(await ask('incarnation/acme/web@w1'), [200, JSON.stringify(guestFacts(web))]);
   assert.equal(await ask(undefined), [404, '']);

@@ -1,10 +1,10 @@
 /** Figures of volumes between nodes: what a worker answers, and what `/metrics` makes of the answers of all. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-
 import type { ClusterNodes } from '@photoncloud/runtime/control-api/node-methods';
 import { quietLog } from '../dataplane/dataplane-for-tests.ts';
+import { httpAnswer } from './http-answer-for-tests.ts';
 import { serveVolumeFigures, volumeMetrics } from './volume-figures-routes.ts';
 
 const data = { volume: 'volume/acme/data', uid: 'U1', figures: { allocatedBytes: 4096 } };
@@ -40,22 +40,14 @@ test('the figures of all workers are metrics; one that is silent or answers nons
 test('a worker answers all volumes, or the figures of one, and nothing of a path that is none', async () => {
   const asked: (string | null)[] = [];
   const ask = async (url: string): Promise<readonly [number, string]> => {
-    let answer: readonly [number, string] = [0, ''];
-    let status = 0;
-    const response = {
-      writeHead: (given: number) => {
-        status = given;
-        return response;
-      },
-      end: (text = '') => (answer = [status, text]),
-    };
+    const { response, read } = httpAnswer();
     const readVolumeFigures = async (uid: string | null) => {
       asked.push(uid);
       return uid === 'U2' ? [] : [data];
     };
     const request = { url } as IncomingMessage;
-    await serveVolumeFigures({ readVolumeFigures }, request, response as unknown as ServerResponse, quietLog);
-    return answer;
+    await serveVolumeFigures({ readVolumeFigures }, request, response, quietLog);
+    return read();
   };
   assert.equal(await ask('/figures/volumes/'), [200, JSON.stringify([data])]);
   assert.equal(await ask('/figures/volumes/U1'), [200, '{"allocatedBytes":4096}']);

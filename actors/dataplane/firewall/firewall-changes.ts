@@ -1,7 +1,7 @@
 /**
  * Changes and reads of the firewall of one VPC namespace, through its NamespaceLink; its skeleton too. Called by
  * firewall-ports.ts and the sections that are rules and sets. Promise: every change is one nft transaction that also
- * raises the generation; what a read returns comes from the kernel.
+ * raises the generation; what a read returns comes from the kernel, and only readings of shared chains are used again.
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { NamespaceLink } from '../namespace-link.ts';
