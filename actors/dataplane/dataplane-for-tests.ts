@@ -217,6 +217,9 @@ export const ownerOf = (actor: string, runEpoch = 1, uid = '01TESTUID00000000000
   runEpoch,
 });
 
+/** What a run has at the least: of an IncarnationSpec, all but its names and disks. */
+export const smallGuest = { cpus: 1, memoryMib: 64, machineType: null, boot: null, nics: [] } as const;
+
 export const testNetwork = (more: Partial<NetworkSpec> = {}): NetworkSpec => ({
   network: 'network/acme/front',
   uid: '01TESTNET',

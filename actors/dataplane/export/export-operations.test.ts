@@ -23,6 +23,7 @@ import {
   makeTestFolder,
   nextCall,
   ownerOf,
+  smallGuest,
   testOptions,
   testQemu,
   until,
@@ -68,11 +69,7 @@ function declare(): void {
   const incarnation = (host: string, runEpoch: number, source: DiskSource): IncarnationSpec => ({
     owner: ownerOf(`incarnation/acme/web@${host}`, runEpoch),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [{ volume: 'volume/acme/data', volumeUid, serial: 'SERIAL', format: 'raw', source }],
   });
   const written = (): number => statSync(file).blocks;

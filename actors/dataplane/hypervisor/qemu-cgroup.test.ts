@@ -8,7 +8,15 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
-import { inOwnNamespaces, makeTestFolder, nextCall, ownerOf, testOptions, testQemu } from '../dataplane-for-tests.ts';
+import {
+  inOwnNamespaces,
+  makeTestFolder,
+  nextCall,
+  ownerOf,
+  smallGuest,
+  testOptions,
+  testQemu,
+} from '../dataplane-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
 import { groupLimits, parentGroup } from './qemu-cgroup.ts';
 import { incarnationId } from './qemu-folder.ts';
@@ -24,11 +32,7 @@ function declare(): void {
   const spec = (name: string): IncarnationSpec => ({
     owner: ownerOf(`incarnation/acme/${name}@w1`),
     vm: `vm/acme/${name}`,
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [],
   });
   const groupOf = ({ owner }: IncarnationSpec): string => path.join(groups, incarnationId(owner));

@@ -18,6 +18,7 @@ import {
   makeTestFolder,
   nextCall,
   ownerOf,
+  smallGuest,
   testOptions,
   testQemu,
   until,
@@ -40,11 +41,7 @@ function declare(): void {
   const incarnation: IncarnationSpec = {
     owner: ownerOf(actor),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [{ volume: 'volume/acme/data', volumeUid: 'DATA', serial: 'SERIAL', format: 'raw' }],
   };
   let qemuPid = 0;

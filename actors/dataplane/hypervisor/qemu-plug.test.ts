@@ -18,6 +18,7 @@ import {
   nextCall,
   openForTests,
   ownerOf,
+  smallGuest,
   testOptions,
   testQemu,
 } from '../dataplane-for-tests.ts';
@@ -51,11 +52,7 @@ function declare(): void {
   const spec: IncarnationSpec = {
     owner: ownerOf('incarnation/acme/web@w1'),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [boot],
     diskSlots: 8,
     seed: { instanceId: 'I', hostname: 'web', userData: null, sshKeys: [], network: true },

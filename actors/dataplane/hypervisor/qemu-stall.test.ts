@@ -19,6 +19,7 @@ import {
   nextCall,
   ownerOf,
   run,
+  smallGuest,
   testOptions,
   testQemu,
   until,
@@ -43,11 +44,7 @@ function declare(): void {
   const incarnation: IncarnationSpec = {
     owner: ownerOf('incarnation/acme/web@w1'),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [{ volume: 'volume/acme/data', volumeUid: 'DATA', serial: 'SERIAL', format: 'raw' }],
   };
   const opened = (): ReturnType<typeof createDataplane> => createDataplane(testOptions(home, { qemu }));

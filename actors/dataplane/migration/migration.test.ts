@@ -23,6 +23,7 @@ import {
   makeTestFolder,
   nextCall,
   ownerOf,
+  smallGuest,
   testOptions,
   testQemu,
   until,
@@ -101,11 +102,7 @@ function declare(): void {
   const run = (host: Host, runEpoch: number): IncarnationSpec => ({
     owner: ownerOf(`incarnation/acme/web@${host}`, runEpoch, `01RUN${runEpoch}`),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [{ volume, volumeUid: 'DATA', serial: 'SERIAL', format: 'raw' }],
     seed: { instanceId: 'I1', hostname: 'web', userData: null, sshKeys: [], network: true },
   });

@@ -25,6 +25,7 @@ import {
   makeTestFolder,
   nextCall,
   ownerOf,
+  smallGuest,
   testOptions,
   testQemu,
   until,
@@ -87,11 +88,7 @@ function declare(): void {
   const incarnation = (runEpoch: number, volumeUid: string, source: DiskSource | null = null): IncarnationSpec => ({
     owner: ownerOf('incarnation/acme/web@w1', runEpoch),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: [{ volume: `volume/acme/${volumeUid}`, volumeUid, serial: 'S', format: 'raw', source }],
   });
   const bootSector = async (volumeUid: string): Promise<void> => {

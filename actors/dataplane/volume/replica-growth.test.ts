@@ -17,6 +17,7 @@ import {
   openForTests,
   ownerOf,
   run,
+  smallGuest,
   testOptions,
   testQemu,
 } from '../dataplane-for-tests.ts';
@@ -44,11 +45,7 @@ function declare(): void {
   const spec: IncarnationSpec = {
     owner: ownerOf('incarnation/acme/web@w1'),
     vm: 'vm/acme/web',
-    cpus: 1,
-    memoryMib: 64,
-    machineType: null,
-    boot: null,
-    nics: [],
+    ...smallGuest,
     disks: formats.map((format) => ({
       volume: `volume/acme/${format}`,
       volumeUid: format.toUpperCase(),
