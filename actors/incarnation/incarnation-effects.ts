@@ -23,8 +23,8 @@ export function incarnationEffects(
         // Without them the guest goes on all the same, and its connections time out.
         const placed = flows.length === 0 ? 0 : await hypervisor.placeFlows(spec, flows, call).catch(() => 0);
         const { resumedAt } = await hypervisor.resumeIncarnation(spec, call);
-        // A review that fails is made with the next change of what is admitted.
-        if (placed > 0) await hypervisor.reviewFlows(spec, call).catch(() => undefined);
+        // Nobody waits for it: one that fails is made with the next change of what is admitted, or by the next worker.
+        if (placed > 0) void hypervisor.reviewFlows(spec, flows, call).catch(() => undefined);
         return { resumedAt, flows: placed };
       },
     },

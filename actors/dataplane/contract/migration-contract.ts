@@ -49,11 +49,14 @@ export interface MigrationDataplane {
   holdIncarnation(incarnation: IncarnationRef, call: Call): Promise<void>;
   /**
    * The connection tracking of this host knows these connections of the run, whose addresses are still elsewhere. Asked
-   * before the guest goes on here. @returns of how many it knows
+   * before the guest goes on here. @returns how many of them are the run's
    */
   placeFlows(run: IncarnationSpec, flows: readonly TrackedFlow[], call: Call): Promise<number>;
-  /** Those of them are ended that the security groups do not admit any more. */
-  reviewFlows(run: IncarnationSpec, call: Call): Promise<void>;
+  /**
+   * Asked afterwards: those take their place that an ended connection had here, and those are ended that the security
+   * groups do not admit any more.
+   */
+  reviewFlows(run: IncarnationSpec, flows: readonly TrackedFlow[], call: Call): Promise<void>;
   /** Ends the sending, however far it is, and lets the guest go on here. No error when nothing was sent. */
   unsendIncarnation(incarnation: IncarnationRef, call: Call): Promise<void>;
 }

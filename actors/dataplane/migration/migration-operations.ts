@@ -39,7 +39,7 @@ export function migrationOperations(site: DataplaneSite, sessions: IncarnationSe
         await (await sessions.client(pathsOf(site, incarnation.owner))).execute('stop');
       }),
     placeFlows: (run, flows, call) => attempt(run, call)(() => placeMovedFlows(site, run, flows)),
-    reviewFlows: (run, call) => attempt(run, call)(() => reviewMovedFlows(site, run)),
+    reviewFlows: (run, flows, call) => attempt(run, call)(() => reviewMovedFlows(site, run, flows)),
     unsendIncarnation: (incarnation, call) =>
       attempt(incarnation, call)(() => unsendRun(site, sessions, incarnation.owner)),
   };

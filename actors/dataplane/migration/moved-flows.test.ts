@@ -11,7 +11,7 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { inOwnNamespaces, until } from '../dataplane-for-tests.ts';
-import { asReceived, loadLine, trackedFlowOf } from './moved-flows.ts';
+import { asReceived, loadLine, replacements, trackedFlowOf } from './moved-flows.ts';
 
 const plain =
   'tcp      6 431999 ESTABLISHED src=10.0.0.5 dst=10.0.0.9 sport=40270 dport=80 ' +
@@ -23,8 +23,8 @@ const led =
 test('what is answered and has not ended is carried, and loaded as it was', () => {
   const lines = [plain, led].flatMap((line) => trackedFlowOf(line, 1) ?? []).map(loadLine);
   assert.equal(lines, [
-    '-I -p tcp -s 10.0.0.5 -d 10.0.0.9 --sport 40270 --dport 80 -t 431999 -u SEEN_REPLY,ASSURED --state ESTABLISHED',
-    '-I -p udp -s 10.0.0.5 -d 10.0.0.200 --sport 1001 --dport 53 -t 29 -u SEEN_REPLY -g 10.0.0.9:5353',
+    '-A -p tcp -s 10.0.0.5 -d 10.0.0.9 --sport 40270 --dport 80 -t 431999 -u SEEN_REPLY,ASSURED --state ESTABLISHED',
+    '-A -p udp -s 10.0.0.5 -d 10.0.0.200 --sport 1001 --dport 53 -t 29 -u SEEN_REPLY -g 10.0.0.9:5353',
   ]);
   const unfit = [
     plain.replace('ESTABLISHED', 'TIME_WAIT'),
@@ -119,8 +119,18 @@ function declare(): void {
     await new Promise((resolve) => setTimeout(resolve, 500));
     assert.not(both('second'), 'without an entry nothing passes');
     const file = path.join(folder, 'flows');
-    writeFileSync(file, flows.map((flow) => `${loadLine(flow)}\n`).join(''));
-    within('middle', 'conntrack', '-R', file);
+    const load = (lines: readonly string[]): void => {
+      writeFileSync(file, lines.map((line) => `${line}\n`).join(''));
+      within('middle', 'conntrack', '-R', file);
+    };
+    const states = (): readonly string[] => within('middle', 'conntrack', '-L', '-f', 'ipv4').split('\n');
+    // One that has ended has the ports of the first.
+    const given = flows.map(loadLine);
+    load([String(given[0]).replace('-A', '-I').replace('ESTABLISHED', 'TIME_WAIT').replace(',ASSURED', '')]);
+    load(given);
+    assert.is(states().filter((line) => line.includes('ESTABLISHED')).length, 1, 'what is there stays');
+    load(replacements(states(), flows));
+    assert.equal(replacements(states(), flows), [], 'what goes on is not replaced');
     await until('both are answered again', () => both('second'));
   });
 }

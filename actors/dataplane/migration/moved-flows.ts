@@ -8,6 +8,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { mostFlows, trackedFlowSchema, type TrackedFlow } from '@photoncloud/machines/values/tracked-flows';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import { describeCause } from '@photoncloud/runtime/contract/errors';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { readHoldings } from '../dhcp/dhcp-hosts.ts';
 import { fileError } from '../kernel-errors.ts';
@@ -141,70 +142,71 @@ const entriesIn = (lines: readonly string[]): ReadonlyMap<string, Entry> =>
     }),
   );
 
-/** A line of the file that conntrack loads. Every part was checked by the schema. */
+/** A line of the file that conntrack loads; an entry that is there stays. Every part was checked by the schema. */
 export function loadLine(flow: TrackedFlow): string {
   const { led, state, assured, seconds } = flow;
   const words = [
-    `-I ${nameOf(flow)} -t ${seconds} -u SEEN_REPLY${assured ? ',ASSURED' : ''}`,
+    `-A ${nameOf(flow)} -t ${seconds} -u SEEN_REPLY${assured ? ',ASSURED' : ''}`,
     ...(state === null ? [] : [`--state ${state}`]),
     ...(led === null ? [] : [`-g ${led.address}:${led.port}`]),
   ];
   return words.join(' ');
 }
 
-/** Another connection of the same name came between the look and the load. */
-const tries = 3;
-
-/** @returns how many connections the table has of those that are given */
+/**
+ * The guest stands still meanwhile, so nothing is looked at. Where it fails the guest goes on all the same, and its
+ * connections time out. @returns how many connections the table was given
+ */
 export async function placeMovedFlows(site: DataplaneSite, run: Run, flows: readonly TrackedFlow[]): Promise<number> {
-  if (flows.length === 0) return 0;
-  const places = await placesOf(site, run);
-  const own = (place: Place): readonly TrackedFlow[] =>
-    flows.filter((flow) => flow.nic === place.nic && isOf(place, trackedFlowSchema.parse(flow)));
-  const counts = await Promise.all(places.map((place) => load(site, run, place.namespace, own(place))));
-  return counts.reduce((sum, one) => sum + one, 0);
+  let placed = 0;
+  for (const place of await placesOf(site, run)) {
+    const own = ownOf(place, flows);
+    try {
+      await load(site, run, place.namespace, own.map(loadLine));
+      placed += own.length;
+    } catch (error) {
+      const fields = { part: 'dataplane', run: run.owner.actor, why: describeCause(error) };
+      site.options.log.warn(fields, 'the connections of a guest that moves could not be taken up');
+    }
+  }
+  return placed;
 }
 
-async function load(
-  site: DataplaneSite,
-  { owner }: Run,
-  namespace: string,
-  flows: readonly TrackedFlow[],
-): Promise<number> {
+/** Lines that put these connections in the place of ended ones of the same ports. @param listed by conntrack -L */
+export function replacements(listed: readonly string[], flows: readonly TrackedFlow[]): readonly string[] {
+  const known = entriesIn(listed);
+  return flows.flatMap((flow) => {
+    const entry = known.get(answersOf(flow));
+    return entry === undefined || entry.goesOn ? [] : [`-D ${entry.name}`, loadLine(flow)];
+  });
+}
+
+/**
+ * Once the guest goes on: a connection whose ports an ended one had here before takes its place, and those end that
+ * the security groups do not admit any more, which may have changed since its former host admitted them.
+ */
+export async function reviewMovedFlows(site: DataplaneSite, run: Run, flows: readonly TrackedFlow[]): Promise<void> {
+  for (const place of await placesOf(site, run)) {
+    const { namespace } = place;
+    await load(site, run, namespace, replacements(await listLines(namespace), ownOf(place, flows)));
+    await reviewFlows({ site, namespace }, true);
+  }
+}
+
+const ownOf = (place: Place, flows: readonly TrackedFlow[]): readonly TrackedFlow[] =>
+  flows.filter((flow) => flow.nic === place.nic && isOf(place, trackedFlowSchema.parse(flow)));
+
+async function load(site: DataplaneSite, { owner }: Run, namespace: string, lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return;
   const what = `telling ${namespace} of the flows of ${owner.actor}`;
-  // In a folder that goes with the run, for a worker that dies meanwhile.
+  // In a folder that goes with the run, for a worker that dies meanwhile. conntrack cannot read them from a socket.
   const file = path.join(pathsOf(site, owner).runFolder, 'flows');
-  const add = async (lines: readonly string[]): Promise<boolean> => {
-    await writeFile(file, lines.map((line) => `${line}\n`).join(''));
-    const args = inside(namespace, ['-R', file]);
-    // 1: there is one of them already; it ends there.
-    const { exitCode } = await runProgram({ program: 'nsenter', args, what, outputCapBytes, acceptedCodes: [1] });
-    return exitCode === 0;
-  };
-  if (flows.length === 0) return 0;
   try {
-    // A guest stands still meanwhile: as a rule none of them is known, and nothing need be looked at.
-    if (await add(flows.map(loadLine))) return flows.length;
-    for (let left = tries; ; left -= 1) {
-      const known = entriesIn(await listLines(namespace));
-      const missing = flows.filter((flow) => known.get(answersOf(flow))?.goesOn !== true);
-      if (missing.length === 0 || left === 0) return flows.length - missing.length;
-      // One that has ended makes room: the ports are used again.
-      const lines = missing.flatMap((flow) => {
-        const ended = known.get(answersOf(flow));
-        return [...(ended === undefined ? [] : [`-D ${ended.name}`]), loadLine(flow)];
-      });
-      if (await add(lines)) return flows.length;
-    }
+    await writeFile(file, lines.map((line) => `${line}\n`).join(''));
+    await runProgram({ program: 'nsenter', args: inside(namespace, ['-R', file]), what, outputCapBytes });
   } catch (error) {
     throw fileError(what, error);
   } finally {
     await rm(file, { force: true });
   }
-}
-
-/** The security groups may have changed since these flows were admitted on the former host. */
-export async function reviewMovedFlows(site: DataplaneSite, run: Run): Promise<void> {
-  const namespaces = new Set((await placesOf(site, run)).map(({ namespace }) => namespace));
-  for (const namespace of namespaces) await reviewFlows({ site, namespace }, true);
 }
