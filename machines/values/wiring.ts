@@ -228,7 +228,7 @@ export type IncarnationNic = ValueOf<typeof incarnationNicSchema>;
 /** Where the bytes of a disk are that are not in a file of the VM's host: an export that only one run may use. */
 export const diskSourceSchema = z.object({
   kind: z.literal('nbd'),
-  /** `<volume uid>.<run epoch>.<boot id of the host that has the bytes>`. */
+  /** `<volume uid>.<run epoch>.<boot id of the host that has the bytes, when it was first served>`. */
   export: z.string(),
   /** Null: the bytes are on the VM's host, where a socket leads to them. */
   address: z.object({ host: z.string(), port: z.int() }).nullable(),

@@ -7,12 +7,14 @@
  * killed and is gone. Nothing else counts as cut.
  *
  * The daemon writes in threads and not with io_uring, whose requests may outlive the process; so a process that is
- * gone has no write on its way.
+ * gone has no write on its way. A run of another host goes on when this one is started again: so each of its writes is
+ * on the disk before it is answered, and the export is served again by the same name at the same port
+ * (export-record.ts). A run of this host ends with it, and its guest flushes what is to last, as with any disk.
  */
 import { chmod, writeFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { DiskFormat, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { DiskFormat, DiskSource, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { qemuProgram } from '../hypervisor/qemu-programs.ts';
 import { QmpClient } from '../hypervisor/qmp-client.ts';
@@ -28,10 +30,10 @@ import {
 } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { startProgram } from '../program.ts';
-import { readTextFile } from '../storage-files.ts';
 import { keyObject, writeKeyFolder } from '../tls-key.ts';
 import { exportErrors, exportFailed, exportUncut } from './export-errors.ts';
-import { exportName, makeExportFolder, removeExportFolder, type ExportPaths } from './export-folder.ts';
+import { freshName, makeExportFolder, removeExportFolder, type ExportPaths } from './export-folder.ts';
+import { readRecord, recordedPorts, syncBytes, writeRecord } from './export-record.ts';
 
 const exportId = 'volume';
 /** The disk that a daemon serves, for its monitor. */
@@ -65,64 +67,78 @@ export interface DaemonAsk {
   readonly underlay: string;
 }
 
-/** Where the daemon listens: null is its door. */
-export type DaemonAddress = { readonly host: string; readonly port: number } | null;
-
 /** Starts the daemon of an export. @throws fault `export_failed`, `export_address_busy`, and by errno */
-export async function startDaemon(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk): Promise<DaemonAddress> {
+export async function startDaemon(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk): Promise<void> {
   await makeExportFolder(site, paths, ask.owner);
   await writeFile(paths.sizeFile, String(ask.sizeBytes));
-  if (ask.local) {
-    await launch(site, paths, ask, { type: 'unix', path: paths.door });
-    // The QEMU that connects is no user of this host; nobody else can reach the folder.
-    await chmod(paths.door, 0o666);
-    return null;
-  }
-  await writeKey(site, paths);
-  const had = Number((await readTextFile(paths.portFile)) ?? 0);
-  const first = had || firstPort + (hashOf(paths.id) % ports);
-  for (let tries = 0; ; tries += 1) {
-    const port = firstPort + ((first - firstPort + tries) % ports);
+  if (!ask.local) return startFar(site, paths, ask);
+  await launch(site, paths, ask, { name: await freshName(paths), address: { type: 'unix', path: paths.door } });
+  // The QEMU that connects is no user of this host; nobody else can reach the folder.
+  await chmod(paths.door, 0o666);
+}
+
+async function startFar(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk): Promise<void> {
+  await syncBytes(ask.file);
+  const known = await readRecord(site, paths);
+  const name = known?.name ?? (await freshName(paths));
+  await writeKey(site, paths, name);
+  for (const port of known === null ? await freePorts(site, paths) : [known.port]) {
     try {
-      await launch(site, paths, ask, { type: 'inet', host: ask.underlay, port: String(port) });
-      await writeFile(paths.portFile, String(port));
-      return { host: ask.underlay, port };
+      await launch(site, paths, ask, { name, address: { type: 'inet', host: ask.underlay, port: String(port) } });
+      // Before anybody is told.
+      if (known === null) await writeRecord(site, paths, { name, port });
+      return;
     } catch (error) {
       // A client that is connected finds the export where it was, or not at all.
-      const busy = error instanceof PhotonError && error.record.code === 'export_address_busy';
-      if (!busy || had !== 0 || tries === portTries) throw error;
+      const isBusy = error instanceof PhotonError && error.record.code === 'export_address_busy';
+      if (!isBusy || known !== null) throw error;
     }
   }
+  throw exportFailed(paths.id, `${portTries} ports of ${ask.underlay} that it tried are in use`);
+}
+
+/** None that another run looks for: its export may be away only for now. */
+async function freePorts(site: DataplaneSite, paths: ExportPaths): Promise<readonly number[]> {
+  const taken = await recordedPorts(site);
+  const first = hashOf(paths.id);
+  return Array.from({ length: ports }, (_, tries) => firstPort + ((first + tries) % ports))
+    .filter((port) => !taken.has(port))
+    .slice(0, portTries);
 }
 
 const hashOf = (text: string): number => Buffer.from(text).reduce((hash, byte) => (hash * 31 + byte) >>> 0, 7);
 
-/** Where a daemon that runs listens. */
-export async function addressOf(paths: ExportPaths, ask: DaemonAsk): Promise<DaemonAddress> {
-  if (ask.local) return null;
-  return { host: ask.underlay, port: Number((await readTextFile(paths.portFile)) ?? 0) };
+/** Where a run finds its export; null when no daemon was started for it under this name. */
+export async function sourceOf(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk): Promise<DiskSource | null> {
+  if (ask.local) return { kind: 'nbd', export: await freshName(paths), address: null };
+  const record = await readRecord(site, paths);
+  if (record === null) return null;
+  return { kind: 'nbd', export: record.name, address: { host: ask.underlay, port: record.port } };
 }
 
-async function writeKey(site: DataplaneSite, paths: ExportPaths): Promise<void> {
-  const key = site.options.exportKey(await exportName(paths));
+async function writeKey(site: DataplaneSite, paths: ExportPaths, name: string): Promise<void> {
   try {
-    await writeKeyFolder(paths.keys, key);
+    await writeKeyFolder(paths.keys, site.options.exportKey(name));
   } catch (error) {
     throw fileError(`giving export ${paths.id} its key`, error);
   }
 }
 
-type ListenAddress =
-  | { readonly type: 'unix'; readonly path: string }
-  | { readonly type: 'inet'; readonly host: string; readonly port: string };
+interface Entrance {
+  /** What clients ask for. */
+  readonly name: string;
+  readonly address:
+    | { readonly type: 'unix'; readonly path: string }
+    | { readonly type: 'inet'; readonly host: string; readonly port: string };
+}
 
-async function daemonArguments(paths: ExportPaths, ask: DaemonAsk, address: ListenAddress): Promise<string[]> {
+function daemonArguments(paths: ExportPaths, ask: DaemonAsk, { name, address }: Entrance): string[] {
   const file = { driver: 'file', 'node-name': 'file', filename: ask.file, discard: 'unmap', aio: 'threads' };
   const disk = { driver: ask.format, 'node-name': exportNode, file: 'file', discard: 'unmap' };
   const isFar = address.type === 'inet';
   const key = keyObject('key', 'server', paths.keys);
   const server = { addr: address, 'max-connections': 8, ...(isFar ? { 'tls-creds': 'key' } : {}) };
-  const name = await exportName(paths);
+  const served = { type: 'nbd', id: exportId, 'node-name': exportNode, name, writable: true, writethrough: isFar };
   return [
     ['--pidfile', paths.pidFile],
     ['--chardev', `socket,id=agent,path=${paths.agentSocket},server=on,wait=off`],
@@ -131,13 +147,13 @@ async function daemonArguments(paths: ExportPaths, ask: DaemonAsk, address: List
     ['--blockdev', JSON.stringify(disk)],
     isFar ? ['--object', JSON.stringify(key)] : [],
     ['--nbd-server', JSON.stringify(server)],
-    ['--export', JSON.stringify({ type: 'nbd', id: exportId, 'node-name': exportNode, name, writable: true })],
+    ['--export', JSON.stringify(served)],
   ].flat();
 }
 
-async function launch(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk, address: ListenAddress): Promise<void> {
+async function launch(site: DataplaneSite, paths: ExportPaths, ask: DaemonAsk, entrance: Entrance): Promise<void> {
   const what = `serving volume ${paths.volumeUid} to run ${paths.runEpoch}`;
-  const daemon = [qemuProgram(site, 'qemu-storage-daemon'), ...(await daemonArguments(paths, ask, address))];
+  const daemon = [qemuProgram(site, 'qemu-storage-daemon'), ...daemonArguments(paths, ask, entrance)];
   const plain = ['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'];
   const args = [...plain, 'flock', '-n', '--no-fork', paths.lock, ...daemon];
   const started = await startProgram({ program: 'setpriv', args, what });

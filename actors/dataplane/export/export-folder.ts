@@ -1,8 +1,7 @@
 /**
  * Names, folders and the floor of exports. What a daemon needs is below /run and ends with the host; the floor is
- * beside the volume and stays. Called by export/, hypervisor/ and host/.
- * Promise: a name is never served again after a reboot: a client that finds its export again would be told that
- * writes are on the disk which the host has lost (docs/threats.md#t80).
+ * beside the volume and stays, like the record of an export (export-record.ts). Called by export/, hypervisor/ and
+ * host/.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -25,8 +24,6 @@ export interface ExportPaths {
   readonly agentSocket: string;
   /** Where a QEMU of this host connects. */
   readonly door: string;
-  /** The TCP port where QEMUs of other hosts connect; the same as long as the export is served. */
-  readonly portFile: string;
   /** The size of the volume as the daemon knows it, bytes. */
   readonly sizeFile: string;
   readonly keys: string;
@@ -47,7 +44,6 @@ export function exportPaths(site: DataplaneSite, volumeUid: string, runEpoch: nu
     lock: path.join(folder, 'lock'),
     agentSocket: path.join(folder, 'agent'),
     door: path.join(folder, 'door'),
-    portFile: path.join(folder, 'port'),
     sizeFile: path.join(folder, 'size'),
     keys: path.join(folder, 'keys'),
   };
@@ -85,8 +81,11 @@ export async function removeExportFolder(paths: ExportPaths): Promise<void> {
   }
 }
 
-/** What clients ask for by name. */
-export async function exportName(paths: Pick<ExportPaths, 'id'>): Promise<string> {
+/**
+ * What clients ask for by name. After a reboot it is another one: a client that finds its export again would be told
+ * that writes are on the disk which the host has lost (docs/threats.md#t80).
+ */
+export async function freshName(paths: Pick<ExportPaths, 'id'>): Promise<string> {
   try {
     return `${paths.id}.${(await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()}`;
   } catch (error) {

@@ -15,16 +15,17 @@ import { readTextFile } from '../storage-files.ts';
 import { findReplica } from '../volume/replica-store.ts';
 import { checkCount, checkOwner, checkUid } from '../wiring-checks.ts';
 import {
-  addressOf,
   awaitDaemonEnd,
   cutExport,
   endDaemon,
   findDaemon,
+  sourceOf,
   startDaemon,
   type DaemonAsk,
 } from './export-daemon.ts';
 import { exportFailed, replicaMissing, runIsCut } from './export-errors.ts';
-import { exportName, exportPaths, listExports, raiseFloor, readFloor } from './export-folder.ts';
+import { exportPaths, listExports, raiseFloor, readFloor } from './export-folder.ts';
+import { keepRecords } from './export-record.ts';
 
 export function exportOperations(site: DataplaneSite): ExportDataplane {
   const change = fencedChange(site);
@@ -95,6 +96,11 @@ async function cutOthers(site: DataplaneSite, volumeUid: string, clients: readon
   const own = (await listExports(site)).filter(({ paths }) => paths.volumeUid === volumeUid);
   const others = own.filter(({ paths }) => !clients.some(({ runEpoch }) => runEpoch === paths.runEpoch));
   for (const { paths } of others) await cutExport(paths);
+  await keepRecords(
+    site,
+    volumeUid,
+    clients.map(({ runEpoch }) => runEpoch),
+  );
   return others.length > 0;
 }
 
@@ -105,12 +111,14 @@ async function serveClient(
   ask: DaemonAsk,
 ): Promise<ServedExport> {
   const paths = exportPaths(site, volumeUid, runEpoch);
-  // A daemon does not notice that its file has grown.
-  if (Number((await readTextFile(paths.sizeFile)) ?? ask.sizeBytes) !== ask.sizeBytes) await endDaemon(paths);
+  const hasGrown = Number((await readTextFile(paths.sizeFile)) ?? ask.sizeBytes) !== ask.sizeBytes;
+  // A daemon does not notice that its file has grown; and what has started one and ended has told nobody of it.
+  if (hasGrown || (await sourceOf(site, paths, ask)) === null) await endDaemon(paths);
   const present = await findDaemon(paths);
-  const address = present === null ? await startDaemon(site, paths, ask) : await addressOf(paths, ask);
+  if (present === null) await startDaemon(site, paths, ask);
   const daemon = present ?? (await findDaemon(paths));
-  if (daemon === null) throw exportFailed(paths.id, 'its process ended right after its start');
+  const source = await sourceOf(site, paths, ask);
+  if (daemon === null || source === null) throw exportFailed(paths.id, 'its process ended right after its start');
   if (ask.local && present === null) await linkDoors(site, paths);
-  return { runEpoch, source: { kind: 'nbd', export: await exportName(paths), address }, pid: daemon.pid };
+  return { runEpoch, source, pid: daemon.pid };
 }

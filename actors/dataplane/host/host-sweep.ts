@@ -233,6 +233,6 @@ async function sweepFiles(sweep: Sweep): Promise<void> {
     }
   }
   sweep.kept += (await listFolder(site.folders.volumes)).filter(
-    (name) => !name.startsWith('.') && !/\.(owner|floor|restored)$/.test(name),
+    (name) => !name.startsWith('.') && !/\.(owner|floor|exports|restored)$/.test(name),
   ).length;
 }

@@ -12,7 +12,7 @@ import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SnapshotSpec } from '@photoncloud/machines/values/snapshot-wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { cutExport, exportNode, findDaemon, startDaemon } from '../export/export-daemon.ts';
-import { exportName, exportPaths, listExports, type ExportPaths } from '../export/export-folder.ts';
+import { freshName, exportPaths, listExports, type ExportPaths } from '../export/export-folder.ts';
 import { thawLeft, whileFrozen, type Done } from '../hypervisor/guest-freeze.ts';
 import { linkDoor, unlinkDoors } from '../hypervisor/qemu-doors.ts';
 import { listRuns } from '../hypervisor/qemu-folder.ts';
@@ -112,7 +112,7 @@ export interface CopyMoment {
 /** @throws fault `qmp_refused`; unknown `qmp_timeout` */
 export async function beginCopy(user: BytesUser, target: ExportPaths): Promise<CopyMoment> {
   const name = nameOf(target.volumeUid);
-  const node = { driver: 'nbd', 'node-name': name, export: await exportName(target) };
+  const node = { driver: 'nbd', 'node-name': name, export: await freshName(target) };
   const server = { type: 'unix', path: await user.open(target) };
   return user.ask(async (client) => {
     await client.execute('blockdev-add', { ...node, server }, beginMs);

@@ -10,6 +10,7 @@ import type { DiskFormat, ReplicaSpec } from '@photoncloud/machines/values/wirin
 import type { ReplicaProof, ReplicaRef } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { removeFloor } from '../export/export-folder.ts';
+import { removeRecords } from '../export/export-record.ts';
 import { resizeInGuest } from '../hypervisor/qemu-resize.ts';
 import type { IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { runQemuImage, targetFile } from '../image/qemu-image.ts';
@@ -131,6 +132,7 @@ export async function eraseReplica(site: DataplaneSite, volumeUid: string): Prom
   try {
     if (found !== null) await rm(found.file, { force: true });
     await removeFloor(site, volumeUid);
+    await removeRecords(site, volumeUid);
     await rm(replicaRestoredPath(site.folders.volumes, volumeUid), { force: true });
     await rm(replicaFrozenPath(site.folders.volumes, volumeUid), { force: true });
     await rm(replicaOwnerPath(site.folders.volumes, volumeUid), { force: true });
