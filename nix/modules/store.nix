@@ -51,6 +51,8 @@ in
       Group = "photoncloud";
       ExecStartPre = "+${lib.getExe' pkgs.coreutils "chown"} -R photoncloud:photoncloud ${folder}";
       ReadWritePaths = [ folder ];
+      # setpriv, by which Redis ends with its supervisor, sets its capabilities to what they are, which is none.
+      SystemCallFilter = unprivileged.SystemCallFilter ++ [ "capset" ];
     }) // { restartIfChanged = !hasReplicas; };
   };
 }
