@@ -7,6 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { exportPorts, migrationPorts } from '@photoncloud/actors/dataplane/underlay-ports';
 import { documentSchema } from '@photoncloud/actors/kind/documents';
 import { rolloutSettings } from '@photoncloud/actors/photon/nix-agent/rollout-files';
 import { test } from 'uvu';
@@ -24,6 +25,7 @@ interface HostState {
   readonly stops: Readonly<Record<string, boolean>>;
   readonly sysctl: Readonly<Record<string, string>>;
   readonly tcp: readonly number[];
+  readonly tcpRanges: readonly { readonly from: number; readonly to: number }[];
   readonly udp: readonly number[];
   readonly modules: readonly string[];
   readonly users: readonly string[];
@@ -38,6 +40,7 @@ const asState = `
     stops = builtins.mapAttrs (_: unit: unit.stopIfChanged) c.systemd.services;
     restarts = builtins.mapAttrs (_: unit: unit.restartIfChanged) c.systemd.services;
     tcp = c.networking.firewall.allowedTCPPorts;
+    tcpRanges = c.networking.firewall.allowedTCPPortRanges;
     udp = c.networking.firewall.allowedUDPPorts;
     modules = c.boot.kernelModules;
     users = builtins.attrNames c.users.users;
@@ -51,6 +54,7 @@ const none: HostState = {
   stops: {},
   sysctl: {},
   tcp: [],
+  tcpRanges: [],
   udp: [],
   modules: [],
   users: [],
@@ -137,6 +141,9 @@ function declare(): void {
   test('ports are opened where that is asked for', () => {
     assert.equal([of('store').tcp, of('controller').tcp], [[6379], [7443, 7444]]);
     assert.equal([of('worker').tcp, of('worker').udp, of('node04').udp], [[7443], [4789], []]);
+    const atQemu = [{ from: exportPorts.first, to: migrationPorts.last }];
+    assert.is(exportPorts.last + 1, migrationPorts.first);
+    assert.equal([of('worker').tcpRanges, of('node04').tcpRanges, of('controller').tcpRanges], [atQemu, [], []]);
   });
 
   test('systemd holds the addresses of a node from the start of its host, whatever becomes of its program', () => {
@@ -174,6 +181,11 @@ function declare(): void {
     assert.match(unit('node01', 'store'), /^ExecStart=\S+\/photon store --dir \/var\/lib\/photoncloud\/store$/m);
     assert.match(unit('node01', 'store'), /^ConditionPathExists=\/var\/lib\/photoncloud\/store\/node\.json$/m);
     assert.match(unit('node01', 'controller'), /^After=.*photoncloud-store\.service/m);
+  });
+
+  test('the unit of the store lets setpriv set the capabilities of Redis, and only that one', () => {
+    const filterOf = (role: string) => unit(role).match(/^SystemCallFilter=.*$/gm);
+    assert.equal(filterOf('store'), [...(filterOf('controller') ?? []), 'SystemCallFilter=capset']);
   });
 
   test('a worker stays in the mount namespace of the host: what it mounts below /run/netns outlives it', () => {

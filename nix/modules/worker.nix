@@ -8,6 +8,8 @@ let
   nodeUnit = import ./node-unit.nix { inherit config lib; };
   sockets = import ./node-sockets.nix { inherit config lib; } "worker" { peer = cfg.worker.peerListenPort; };
   inherit (import ./unit-hardening.nix) ofWorker;
+  # Those of actors/dataplane/underlay-ports.ts.
+  underlayPorts = { from = 21000; to = 25999; };
 in
 {
   options.services.photoncloud.worker = {
@@ -23,13 +25,16 @@ in
       type = types.bool;
       default = false;
       example = true;
-      description = "Whether the firewall lets other nodes reach the worker and the overlay (UDP 4789).";
+      description = ''
+        Whether the firewall lets other nodes reach the worker, the overlay (UDP 4789), and the ports at which QEMU
+        serves volumes to other hosts and takes guests from them (TCP 21000 to 25999).'';
     };
   };
 
   config = mkIf cfg.worker.enable {
     networking.firewall = mkIf cfg.worker.openFirewall {
       allowedTCPPorts = [ cfg.worker.peerListenPort ];
+      allowedTCPPortRanges = [ underlayPorts ];
       allowedUDPPorts = [ 4789 ];
     };
     boot.kernelModules = [ "tun" "vxlan" "bridge" "nf_conntrack" ];

@@ -45,6 +45,7 @@ in
     assertions = list types.anything;
     networking.hostName = mkOption { type = types.str; default = "host"; };
     networking.firewall.allowedTCPPorts = list types.port;
+    networking.firewall.allowedTCPPortRanges = list (types.attrsOf types.port);
     networking.firewall.allowedUDPPorts = list types.port;
     boot.kernelModules = list types.str;
     boot.kernel.sysctl = set;

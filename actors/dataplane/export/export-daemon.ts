@@ -31,6 +31,7 @@ import {
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { startProgram } from '../program.ts';
 import { keyObject, writeKeyFolder } from '../tls-key.ts';
+import { exportPorts } from '../underlay-ports.ts';
 import { exportErrors, exportFailed, exportUncut } from './export-errors.ts';
 import { freshName, makeExportFolder, removeExportFolder, type ExportPaths } from './export-folder.ts';
 import { readRecord, recordedPorts, syncBytes, writeRecord } from './export-record.ts';
@@ -44,9 +45,8 @@ const answerMs = 2_000;
 const cutMs = 2_000;
 const killMs = 10_000;
 const lookEveryMs = 500;
-/** Below the ports that the kernel gives to outgoing connections, which could take one while a daemon restarts. */
-const firstPort = 21_000;
-const ports = 4_000;
+const firstPort = exportPorts.first;
+const ports = exportPorts.last - firstPort + 1;
 const portTries = 20;
 
 /** The daemon of an export, or null. */

@@ -19,6 +19,7 @@ import { startQemu } from '../hypervisor/qemu-start.ts';
 import { sleepOr } from '../hypervisor/qemu-watch.ts';
 import type { QmpClient } from '../hypervisor/qmp-client.ts';
 import { fileError } from '../kernel-errors.ts';
+import { migrationPorts } from '../underlay-ports.ts';
 import { checkUid } from '../wiring-checks.ts';
 import { migrationFailed } from './migration-errors.ts';
 import { allowing, giveKey, keyId, settle, takeKey } from './migration-settings.ts';
@@ -57,7 +58,9 @@ export async function receiveRun(
     await giveKey(site, paths, client, migration, 'server');
     await settle(client, false);
     if (nodes.length > 0) await serve(client, listen, nodes);
-    await client.execute('migrate-incoming', { uri: `tcp:${listen}:0` });
+    // The first of them that is free, as QEMU looks for it.
+    const { first, last } = migrationPorts;
+    await client.execute('migrate-incoming', { uri: `tcp:${listen}:${first},to=${last}` });
     port = portOf(await readIncoming(client));
   }
   if (port === null) throw migrationFailed(spec.owner.actor, 'its target does not listen');
@@ -70,7 +73,7 @@ export async function receiveRun(
 
 /** Offers the files of local volumes for writing, to the mirrors of the source. */
 async function serve(client: QmpClient, address: string, nodes: readonly string[]): Promise<void> {
-  const door = { type: 'inet', data: { host: address, port: '0' } };
+  const door = { type: 'inet', data: { host: address, port: String(migrationPorts.first), to: migrationPorts.last } };
   const server = { addr: door, 'tls-creds': keyId, 'max-connections': nodes.length };
   await allowing(/already running/i, client.execute('nbd-server-start', server));
   const served = exportsSchema.parse(await client.execute('query-block-exports', {}, qmpAnswerMs));

@@ -30,6 +30,7 @@ import {
 } from '../dataplane-for-tests.ts';
 import { writingGuest } from '../hypervisor/writing-guest-for-tests.ts';
 import { createDataplane } from '../linux-dataplane.ts';
+import { migrationPorts } from '../underlay-ports.ts';
 import { downtimeLimitMs } from './migration-settings.ts';
 
 const qemu = testQemu();
@@ -123,6 +124,9 @@ function declare(): void {
     const door = await sink.receiveIncarnation(target, nextCall());
     assert.equal(await sink.receiveIncarnation(target, nextCall()), { ...door, started: false }, 'asked again');
     const { host, address, port, mirrorPort } = door;
+    // A host's firewall lets these ports through, and no others.
+    for (const one of [port, mirrorPort ?? port])
+      assert.ok(one >= migrationPorts.first && one <= migrationPorts.last, `QEMU listens at ${one}`);
     const { migration, mirrors } = target.incoming;
     const outgoing: OutgoingSpec = {
       migration,
