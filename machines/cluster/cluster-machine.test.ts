@@ -176,9 +176,29 @@ test('why not, host by host', () => {
   const low = { report: { ...report(1), diskFreeMib: 4_999 } };
   assert.match(why(low, { volumes: [volume('a', 1, null)] }), 'too little space on its disk');
   assert.equal([why(low), why(low, { volumes: [volume('a', 1, 'w1')] })], ['placed', 'placed']);
-  assert.match(why({}, { host: 'w2' }), 'is not the requested host w2');
   const none = placeVm({}, request, undefined, {});
   assert.match('error' in none ? none.error.message : '', 'no hosts yet');
+});
+
+test('a refusal names the VM and what to do', () => {
+  const request = { cpus: 1, memoryMib: 512, host: null, volumes: [], lastRun: null };
+  const says = (other: object): unknown => {
+    const hosts = { w1: record(1), w2: record(2, { schedulable: false }) };
+    const placing = placeVm(hosts, { vm: 'migration/t/a', ...request, ...other }, undefined, {});
+    return 'error' in placing
+      ? [placing.error.code, placing.error.message, placing.error.retryable]
+      : placing.host.name;
+  };
+  assert.equal(says({ host: 'w2' }), ['no_host', 'the requested host w2 cannot take vm/t/a: it is cordoned', true]);
+  const absent = 'the cluster has no host w9; name another for vm/t/a, or none';
+  assert.equal(says({ host: 'w9' }), ['no_host', absent, true]);
+  assert.equal(says({ host: 'constructor' }), ['no_host', absent.replace('w9', 'constructor'), true]);
+  const apart =
+    'volume/t/a and volume/t/b are on different hosts, and a VM has its local volumes on one: ' +
+    'take one of them from the disks of vm/t/a';
+  const volumes = [volume('a', 1, 'w1'), volume('c', 1, null), volume('b', 1, 'w2')];
+  assert.equal(says({ volumes }), ['volumes_apart', apart, true]);
+  assert.is(says({ volumes: volumes.slice(0, 2) }), 'w1');
 });
 
 test('a VM keeps its host, also a cordoned one, and gets no second one while the first is silent', () => {

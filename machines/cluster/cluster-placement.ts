@@ -6,7 +6,7 @@
  * The reasons name hosts, what is free on them and where images may lie: they are for operators, who read them in the
  * history. The message of the refusal is for the tenant, too, and says only what kinds of reason there were.
  */
-import { entryOf } from '../values/identifiers.ts';
+import { entryOf, idOf, partsOfId } from '../values/identifiers.ts';
 import type { Failure } from '../values/failures.ts';
 import type { HostFacts } from '../values/wiring.ts';
 import { isDiskLow } from '../host/host-report.ts';
@@ -188,12 +188,47 @@ export function placeVm(
     const message = `${request.vm} may still run on its host, which is silent; an operator brings it back or fences it`;
     return refusal('host_silent', message, true, [{ host: held.host, reason: 'is silent' }]);
   }
+  const unmeetable = whyNoneCan(hosts, request);
+  if (unmeetable !== undefined) return unmeetable;
   const search: Search = { request, held, promises };
   const judged = without(hosts, held).map((record) => ({ record, why: whyNot(record, search) }));
   const fitting = judged.filter(({ why }) => why === undefined).map(({ record }) => record);
   const best = fitting.find(({ facts }) => facts.name === held?.host) ?? fitting.sort(better(search))[0];
   if (best !== undefined) return { host: best.facts };
-  return refusal('no_host', `no host can take ${request.vm}: ${spoken(judged)}`, true, reasonsOf(judged));
+  const requested = judged.find(({ record }) => record.facts.name === request.host);
+  const why =
+    requested === undefined
+      ? `no host can take ${vmOf(request)}: ${spoken(judged)}`
+      : `the requested host ${request.host} cannot take ${vmOf(request)}: it ${requested.why?.kind}`;
+  return refusal('no_host', why, true, reasonsOf(judged));
+}
+
+/** The VM itself, or that of the migration that asks. */
+function vmOf({ vm }: PlaceRequest): string {
+  const { tenant, name } = partsOfId(vm);
+  return idOf('vm', tenant, name);
+}
+
+/** What no change of the hosts that there are can satisfy: their reasons would hide it. */
+function whyNoneCan(hosts: ClusterContext['hosts'], request: PlaceRequest): Placing | undefined {
+  const { host } = request;
+  if (host !== null && entryOf(hosts, host) === undefined)
+    return refusal('no_host', `the cluster has no host ${host}; name another for ${vmOf(request)}, or none`, true, []);
+  const [first, ...others] = request.volumes.filter((volume) => volume.host !== null);
+  const far = others.find((other) => other.host !== first?.host);
+  if (first === undefined || far === undefined) return undefined;
+  const message =
+    `${first.volume} and ${far.volume} are on different hosts, and a VM has its local volumes on one: ` +
+    `take one of them from the disks of ${vmOf(request)}`;
+  return refusal(
+    'volumes_apart',
+    message,
+    true,
+    [first, far].map(({ host: on, volume }) => ({
+      host: on ?? '',
+      reason: `has ${volume}`,
+    })),
+  );
 }
 
 /**

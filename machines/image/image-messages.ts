@@ -152,7 +152,8 @@ export function letGo({ context, event }: At): Acted<ImageContext> {
 }
 
 export function inUse({ context }: At): readonly Asked[] {
-  const message = `${context.id} is held by ${context.holderCount} VM(s) or volume(s); delete those first`;
+  const holders = context.holderCount === 1 ? '1 VM or volume' : `${context.holderCount} VMs and volumes`;
+  const message = `${context.id} is held by ${holders}; delete those that name it, or name another image in them`;
   return [reject({ code: 'in_use', message })];
 }
 

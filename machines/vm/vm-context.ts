@@ -310,6 +310,8 @@ const plugSays: Readonly<Record<VmPlug['phase'], string>> = {
     'is to be detached and stays in use until the guest releases it, at the latest when it is reset or starts again',
 };
 
+const naming = (id: string, message: string): string => (message.startsWith(`${id} `) ? message : `${id}: ${message}`);
+
 /** The volumes that come to the present run, or go from it, each with what it waits for. */
 export function disksUnderway(context: VmContext): readonly string[] {
   const { plugs, spec, runSpec } = context;
@@ -322,7 +324,7 @@ export function disksUnderway(context: VmContext): readonly string[] {
   const isFull = had.length >= diskSlots;
   return [
     ...Object.entries(plugs).map(([volume, { phase, error }]) =>
-      error === null ? `${volume} ${plugSays[phase]}` : `${volume}: ${error.message}`,
+      error === null ? `${volume} ${plugSays[phase]}` : naming(volume, error.message),
     ),
     ...without(wanted, had).map((volume) =>
       isFull ? `${volume} waits for one of ${diskSlots} slots` : `${volume} ${plugSays.locating}`,

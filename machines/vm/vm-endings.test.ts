@@ -171,7 +171,7 @@ const underway = ['locating', 'placing', 'unplaced', preparing, 'starting'];
 
 test('a start of what is being started changes nothing; a restart where there is no run is left to be rejected', () => {
   const rows = [
-    ...underway.map((state) => row(state, waiting, v.start, state, ['reply'])),
+    ...underway.filter((state) => state !== 'unplaced').map((state) => row(state, waiting, v.start, state, ['reply'])),
     ...underway.map((state) => row(state, waiting, v.restart, state, [])),
     ...['claiming', 'addressing', 'withdrawing', 'dismantling', 'stopping', 'releasing'].map((state) =>
       row(state, waiting, v.restart, state, []),

@@ -3,6 +3,7 @@ import { assertEvent } from 'xstate';
 import { hostGone, isHostGone as saysHostGone, sameJson } from '../values/failures.ts';
 import { eraOf } from '../values/requests.ts';
 import { declarationOf } from './vm-changes.ts';
+import type { VmSpec } from './vm-protocol.ts';
 import { addedNics, formatOf, imageIds, isNameBusy, portIds, volumeIds, type At } from './vm-context.ts';
 
 // A changed declaration
@@ -60,10 +61,15 @@ export const releasedForRun = (seen: At): boolean => nothingAwaited(seen) && wan
 export function staysPlaced({ context, event }: At): boolean {
   const { spec, runSpec } = context;
   if (spec === null || runSpec === null || eraOf(event) > context.era || context.leaving !== null) return false;
-  return (['cpus', 'memoryMib', 'host', 'placement', 'disks'] as const).every((field) =>
+  return isPlacedAlike(spec, runSpec);
+}
+const isPlacedAlike = (spec: VmSpec, runSpec: VmSpec): boolean =>
+  (['cpus', 'memoryMib', 'host', 'placement', 'disks'] as const).every((field) =>
     sameJson(spec[field], runSpec[field]),
   );
-}
+/** A host was asked for what is not declared any more. */
+export const isPlacedOtherwise = ({ context: { spec, runSpec } }: At): boolean =>
+  spec !== null && runSpec !== null && !isPlacedAlike(spec, runSpec);
 export const restarts = ({ context }: At): boolean => context.restarting;
 export const restartsPlaced = (seen: At): boolean => restarts(seen) && staysPlaced(seen);
 /** False for a message of an earlier run, which is ignored. */

@@ -139,6 +139,9 @@ const placing: readonly Row[] = [
   row('unplaced', away, { type: 'place.changed', vm: 'vm/t/v' }, 'locating', locates),
   row('unplaced', away, 'placeReview', 'locating', locates),
   row('unplaced', away, v.placed, 'unplaced', []),
+  row('unplaced', away, v.update(bigger), 'locating', ['reply', ...locates]),
+  row('unplaced', away, v.update(), 'unplaced', ['reply']),
+  row('unplaced', away, v.start, 'locating', ['reply', ...locates]),
   row('unplaced', away, v.stop, 'releasing', releases),
   row('unplaced', away, v.remove, 'releasing', ['defer', ...releases]),
 ];

@@ -233,11 +233,15 @@ export const vmMachine = setup({
     },
     unplaced: {
       description:
-        'No host can take the VM; the failure names the reason of each. The cluster tells the VM when that changes.',
+        'No host can take the VM; the failure names the reason of each. The cluster tells the VM when that changes; ' +
+        'a declaration of another size, host or disks, and `vm.start`, ask again.',
       tags: 'steady',
       entry: ready('False', 'Unplaced'),
-      always: restless,
-      on: { 'place.changed': { target: 'locating' } },
+      always: [...restless, { guard: 'isPlacedOtherwise', target: 'locating' }],
+      on: {
+        'place.changed': { target: 'locating' },
+        'vm.start': { guard: 'runsAsWanted', target: 'locating', actions: 'answerUnchanged' },
+      },
       after: { placeReview: { target: 'locating' } },
     },
     preparing: {

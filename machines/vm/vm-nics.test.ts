@@ -104,7 +104,7 @@ test('a newer change counts instead of the one that waits for ports, whose comma
   const superseded = 'reject superseded';
   for (const [state, of] of living) {
     const proposed = did(state, of, v.update(more)).context;
-    const other = did(state, proposed, v.update({ ...spec, memoryMib: 512 }), { command: 'D' });
+    const other = did(state, proposed, v.update({ ...spec, guestAgent: true }), { command: 'D' });
     assert.equal([other.state, other.asks], [state, [superseded, 'port.release > port', 'reply']], state);
     assert.equal((other.asked[0]?.params as { commandId: string }).commandId, 'C');
     assert.equal([other.context['proposed'], other.context['generation']], [null, 2], state);

@@ -113,6 +113,9 @@ test('one without bytes is promised room on the host before; there may be none',
   follow('running', full, [['proposalDeadline', ['place > cluster']]]);
 });
 
+/** A VM with a local volume where it runs would find no host at its next start. */
+const elsewhere = new RegExp(`^${data} has its bytes on another host.*; ${volume} is on that of the VM: take one`);
+
 test('what is refused is said; it is asked again when that may help', () => {
   const asked = follow('running', pluggable, [
     [v.update(two), ['reply', locates]],
@@ -125,6 +128,7 @@ test('what is refused is said; it is asked again when that may help', () => {
     const left = follow('running', did('running', pluggable, v.update(two)).context, [[on, []]]);
     assert.is((saysOf(left) as string[])[1], 'Refused');
     follow('running', left, [['proposalDeadline', []]]);
+    if (on.type === 'volume.located') assert.match(String((saysOf(left) as string[])[2]), elsewhere);
     // Nothing was attached that would have to be given back.
     follow('running', left, [[v.update(spec), ['reply', detaches]]]);
   }

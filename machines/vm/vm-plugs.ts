@@ -164,6 +164,14 @@ const answers =
     return plug !== undefined && phases.includes(plug.phase);
   };
 
+/** A VM that starts is placed where its local volumes are, if that is one host; one that moves takes them along. */
+function toMeet(context: VmContext): string {
+  const own = contexts.runDisks(context).find(({ source = null }) => source === null);
+  return own === undefined
+    ? 'stop and start the VM'
+    : `${own.volume} is on that of the VM: take one of the two from its disks, or migrate it to the other host first`;
+}
+
 function noteComingLocated(seen: At): Acted<VmContext> {
   const { context, event } = seen;
   assertEvent(event, 'volume.located');
@@ -171,7 +179,7 @@ function noteComingLocated(seen: At): Acted<VmContext> {
   const { located } = noteLocated(seen);
   const here = hostIn(context).name;
   if (!shared && host !== null && host !== here) {
-    const message = `${volume} has its bytes on another host than ${context.id}; stop and start the VM`;
+    const message = `${volume} has its bytes on another host than ${context.id}; ${toMeet(context)}`;
     const error = { code: 'volume_elsewhere', message, retryable: false };
     return changed(context, { plugs: withPlugs(context, [volume], { error }) }, event.meta.at);
   }

@@ -195,7 +195,7 @@ export const tellRefused = ({ context }: At): readonly Asked[] =>
 
 export function refuseHeld({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.attach');
-  const message = `${context.id} is attached to ${context.holder}; stop or delete that VM first`;
+  const message = `${context.id} is attached to ${context.holder}; take it from the disks of that VM, or stop the VM`;
   return refuse(context, event.vm, { code: 'volume_in_use', message, retryable: true });
 }
 
@@ -223,6 +223,6 @@ export const readiness = ({ context }: { readonly context: VolumeContext }): Con
   context.failure === null ? { status: 'True', reason: 'Available' } : { status: 'False', reason: 'BytesUnavailable' };
 
 export function inUse({ context }: At): readonly Asked[] {
-  const message = `${context.id} is attached to ${context.holder}; delete or stop that VM first`;
+  const message = `${context.id} is attached to ${context.holder}; take it from the disks of that VM, or stop the VM`;
   return [reject({ code: 'in_use', message })];
 }
