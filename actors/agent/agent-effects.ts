@@ -3,7 +3,7 @@ import type { FoundBinding } from '@photoncloud/machines/binding/binding-protoco
 import type { agentKind, SweepReport } from '@photoncloud/machines/agent/agent-protocol';
 import type { DiskUse, HostReport } from '@photoncloud/machines/host/host-report';
 import type { PerformersOf } from '../kind/kind-definition.ts';
-import type { HostInventory } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/inventory-schema';
 import type { Call } from '../dataplane/contract/call-contract.ts';
 import type { Descriptors, ResidueItem, SweepResult } from '../dataplane/contract/host-contract.ts';
 

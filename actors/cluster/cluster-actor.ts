@@ -3,7 +3,7 @@ import { vniCandidates, type ClusterContext } from '@photoncloud/machines/cluste
 import { isFound } from '@photoncloud/machines/cluster/cluster-loss';
 import { clusterMachine } from '@photoncloud/machines/cluster/cluster-machine';
 import { clusterKind, type PlaceRequest } from '@photoncloud/machines/cluster/cluster-protocol';
-import type { HostInventory } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/inventory-schema';
 import type { RowKey } from '@photoncloud/runtime/contract/actor-definition';
 import type { ActorEvent } from '@photoncloud/runtime/contract/envelope';
 import { defineActor } from '../kind/kind-definition.ts';

@@ -87,9 +87,10 @@ export function incarnationEffects(
     },
     'qemu.plug': {
       timeoutMs: 50_000,
-      perform: async ({ spec, disks }, call) => ({
-        disks: [...(await hypervisor.plugDisks({ incarnation: spec, disks }, call))],
-      }),
+      perform: async ({ spec, ...ask }, call) => {
+        const { disks, nics } = await hypervisor.plugDevices({ incarnation: spec, ...ask }, call);
+        return { disks: [...disks], nics: [...nics] };
+      },
     },
     'qemu.watch': { timeoutMs: null, perform: ({ spec }, call) => hypervisor.watchIncarnation(spec, call) },
     'qemu.watch-disks': {

@@ -5,7 +5,7 @@
 import { blockOf, parseAddress, reservedHead } from '@photoncloud/machines/values/addresses';
 import { expandedPairs, type DeclaredPairs } from '@photoncloud/machines/values/address-pairs';
 import { inSubnets } from '@photoncloud/machines/network/network-recovery';
-import type { FoundPort } from '@photoncloud/machines/values/wiring';
+import type { FoundPort } from '@photoncloud/machines/values/inventory-schema';
 import { nextBlock } from '@photoncloud/machines/network/network-addresses';
 import { networkMachine } from '@photoncloud/machines/network/network-machine';
 import { changesPools, type NetworkContext } from '@photoncloud/machines/network/network-messages';

@@ -1,6 +1,7 @@
 /** The kind `vm`: its declaration, its placement, and its restart policy. */
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
-import type { VmContext } from '@photoncloud/machines/vm/vm-context';
+import { portIds, type VmContext } from '@photoncloud/machines/vm/vm-context';
+import { fieldOf, type DeviceField } from '@photoncloud/machines/vm/vm-devices';
 import { noLoss } from '@photoncloud/machines/vm/vm-loss-context';
 import { shownLoss } from '@photoncloud/machines/vm/vm-loss';
 import { vmMachine } from '@photoncloud/machines/vm/vm-machine';
@@ -20,19 +21,23 @@ function statusOf(context: VmContext) {
   const { wanted, paused, ports, host, runEpoch, machineType, incarnationUid, proof, runningSince, runs, tries } =
     context;
   const { awaited, proposed, runGeneration, wiring, lastEnd, crashes } = context;
-  const { disks, plugs } = context;
-  const volumes = [...new Set([...Object.keys(disks), ...Object.keys(plugs)])].map((volume) => ({
-    volume,
-    serial: disks[volume]?.serial ?? null,
-    ...(plugs[volume] === undefined ? {} : { plug: plugs[volume].phase, error: plugs[volume].error }),
-  }));
+  const { disks, nics, plugs } = context;
+  const plugOf = (id: string) => (plugs[id] === undefined ? {} : { plug: plugs[id].phase, error: plugs[id].error });
+  const withPlugs = (field: DeviceField, ids: readonly string[]): readonly string[] => [
+    ...new Set([...ids, ...Object.keys(plugs).filter((id) => fieldOf(id) === field)]),
+  ];
   return {
     wanted,
     paused,
     host: host?.name ?? null,
     ports,
     wiring: runningSince === null ? {} : wiring,
-    volumes,
+    volumes: withPlugs('disks', Object.keys(disks)).map((volume) => ({
+      volume,
+      serial: disks[volume]?.serial ?? null,
+      ...plugOf(volume),
+    })),
+    nics: withPlugs('nics', Object.keys(nics)).map((port) => ({ port, mac: nics[port]?.mac ?? null, ...plugOf(port) })),
     runEpoch,
     runGeneration,
     machineType,
@@ -71,7 +76,12 @@ function toVersion2({ state, context }: Stored): Stored {
     };
   const proposed = of.proposed && { ...of.proposed, spec: seeded(of.proposed.spec) };
   const unplugged = { plugs: {}, plugRevision: 0 };
-  const known = { spec: seeded(of.spec), runSpec: seeded(of.runSpec), proposed };
+  // A run that is being made has them in this order.
+  const nics = portIds(of, of.runSpec).flatMap((port, slot) => {
+    const nic = of.nics[port];
+    return nic === undefined ? [] : [[port, { ...nic, slot }] as const];
+  });
+  const known = { spec: seeded(of.spec), runSpec: seeded(of.runSpec), proposed, nics: Object.fromEntries(nics) };
   return {
     state,
     context: { ...of, ...known, paused: false, lastEnd: null, crashes: 0, leaving: null, ...unplugged, ...noLoss },

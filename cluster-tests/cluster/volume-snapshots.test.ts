@@ -6,8 +6,8 @@
  * clone has the visits from before the snapshot and none of those after it, also a shared one on the storage host, to
  * which the copy is carried from the worker that has it. The original is restored while its VM is stopped. The snapshot
  * is deleted meanwhile, and nothing is left at the end. The first guest has an agent, which freezes its file systems
- * for the moment of the snapshot. Volumes are also attached to a guest that runs, over the death of its worker, move
- * with it to another host, and are detached there.
+ * for the moment of the snapshot. Volumes and a NIC also come to a guest that runs, over the death of its worker, move
+ * with it to another host, and go from it there.
  */
 import { seedSerial } from '@photoncloud/actors/dataplane/seed/seed-disk';
 import type { ActorObject } from '@photoncloud/runtime/client/client';
@@ -130,45 +130,69 @@ test('the original is restored while its VM is stopped, and needs the snapshot n
   );
 });
 
+const [ofFront, ofBack] = [{ network: 'front' }, { name: 'eth1', network: 'back' }];
+
 interface VmStatus {
+  readonly ports: Readonly<Record<string, { readonly address: string }>>;
   readonly volumes: readonly { readonly volume: string; readonly serial: string }[];
   readonly conditions: readonly { readonly type: string; readonly status: string }[];
 }
 
-/** Declares the disks of a VM that runs, and waits until its guest has them, and no others. */
-async function attachOnly(vm: string, volumes: readonly string[], meanwhile: () => Promise<unknown>): Promise<void> {
-  await acme.ask('vm.update', vm, { ...acme.vmParams(), disks: volumes.map((volume) => ({ volume })) });
+/** Declares disks and NICs of a VM that runs, and waits until its guest has them, and no others. */
+async function attachOnly(
+  vm: string,
+  volumes: readonly string[],
+  nics: readonly object[],
+  meanwhile: () => Promise<unknown>,
+): Promise<void> {
+  await acme.ask('vm.update', vm, { ...acme.vmParams(), nics, disks: volumes.map((volume) => ({ volume })) });
   await meanwhile();
   const statusOf = (one: ActorObject | undefined): VmStatus => one?.status as unknown as VmStatus;
   const isAttached = (one: ActorObject | undefined): boolean =>
-    statusOf(one).conditions.some(({ type, status }) => type === 'DisksAttached' && status === 'True');
-  const known = statusOf(await acme.reach(vmId(vm), 'with its disks', isAttached, longMs)).volumes;
-  const serials = volumes
-    .map((name) => known.find(({ volume }) => volume === `volume/${tenant}/${name}`)?.serial)
-    .toSorted();
+    ['DisksAttached', 'NicsAttached'].every((of) =>
+      statusOf(one).conditions.some(({ type, status }) => type === of && status === 'True'),
+    ) && Object.keys(statusOf(one).ports).length === nics.length;
+  const known = statusOf(await acme.reach(vmId(vm), 'with its disks and NICs', isAttached, longMs));
+  const wanted = [
+    ...volumes.map((name) => known.volumes.find(({ volume }) => volume === `volume/${tenant}/${name}`)?.serial),
+    ...Object.values(known.ports).map(({ address }) => `${address}/24`),
+  ].toSorted();
   let seen: readonly string[] = [];
   const isSeen = async (): Promise<boolean> => {
-    seen = (await readGuest(await acme.placeOf(vm))).disks.filter((serial) => serial !== seedSerial).toSorted();
-    return String(seen) === String(serials);
+    const { disks, addresses } = await readGuest(await acme.placeOf(vm));
+    seen = [...disks.filter((serial) => serial !== seedSerial), ...addresses].toSorted();
+    return String(seen) === String(wanted);
   };
-  await until(`the guest has ${volumes.join()}`, isSeen, 20_000).catch(() => assert.equal(seen, serials));
+  await until(`the guest has ${wanted.join()}`, isSeen, 20_000).catch(() => assert.equal(seen, wanted));
 }
 
-test('volumes are attached to a guest that runs, move with it, and are detached', async () => {
+/** The NIC of a VM in the other network answers, too. */
+async function answersBehind(vm: string, nic: string): Promise<void> {
+  const { ports } = (await acme.find(vmId(vm)))?.status as unknown as VmStatus;
+  const { address } = ports[`port/${tenant}/${vm}.${nic}`] ?? { address: 'none' };
+  await readGuest({ ...(await acme.placeOf(vm)), address }, longMs);
+}
+
+test('volumes and a NIC come to a guest that runs, move with it, and go from it', async () => {
+  await acme.ask('network.create', 'back', { subnets: [{ name: 'a', cidr: '10.30.0.0/24' }] });
   await acme.ask('volume.create', 'spare', { sizeMib: 32 });
   await acme.ask('volume.create', 'remote', { class: 'shared', sizeMib: 32 });
   const { boot_id: boot } = await readGuest(await acme.placeOf('web-2'));
   // The worker ends amid it, and its next one finds what is done.
-  await attachOnly('web-2', ['clone', 'spare', 'remote'], async () => {
+  await attachOnly('web-2', ['clone', 'spare', 'remote'], [ofFront, ofBack], async () => {
     signal(findProgram(cluster.topology, 'w1', 'worker'), 'SIGKILL');
     await startNode(cluster.topology, { name: 'w1', role: 'worker' });
   });
   assert.match(String(await acme.ask('volume.delete', 'spare').catch(String)), /vm\/acme\/web-2/);
+  assert.match(String(await acme.ask('port.delete', 'web-2.eth1').catch(String)), /vm\/acme\/web-2/);
+  await answersBehind('web-2', 'eth1');
   await acme.ask('vm.migrate', 'web-2', { to: 'w2' });
   await acme.reachAbsence(`migration/${tenant}/web-2`, longMs);
   assert.is(await hostOf(vmId('web-2')), 'w2');
   await visit('web-2', 'moved');
-  await attachOnly('web-2', ['clone'], async () => {});
+  await answersBehind('web-2', 'eth1');
+  await attachOnly('web-2', ['clone'], [ofFront], async () => {});
+  await acme.ask('network.delete', 'back');
   for (const name of ['spare', 'remote']) {
     await acme.ask('volume.delete', name);
     await acme.reachAbsence(`volume/${tenant}/${name}`, longMs);

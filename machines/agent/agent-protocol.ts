@@ -6,7 +6,7 @@ import { hostAdmitted, hostAnnounce } from '../host/host-protocol.ts';
 import { diskUseSchema, hostReportSchema } from '../host/host-report.ts';
 import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
-import { hostInventorySchema } from '../values/wiring.ts';
+import { hostInventorySchema } from '../values/inventory-schema.ts';
 
 export const agentBoot = message('agent.boot', 'The worker process has started, or the store has begun a new era.', {
   boot: z.string(),

@@ -4,7 +4,8 @@
  */
 import type { HostReport } from '../host/host-report.ts';
 import type { Condition } from '../values/conditions.ts';
-import type { FoundPort, FoundRun, HostFacts } from '../values/wiring.ts';
+import type { FoundPort, FoundRun } from '../values/inventory-schema.ts';
+import type { HostFacts } from '../values/wiring.ts';
 
 export interface HostRecord {
   readonly facts: HostFacts;

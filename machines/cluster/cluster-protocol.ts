@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { hostReportSchema } from '../host/host-report.ts';
 import { failureSchema } from '../values/failures.ts';
 import { command, defineKind, message, noParams, type EventOf, type ValueOf } from '../values/kind.ts';
-import { foundPortSchema, hostFactsSchema, hostInventorySchema } from '../values/wiring.ts';
+import { foundPortSchema, hostInventorySchema } from '../values/inventory-schema.ts';
+import { hostFactsSchema } from '../values/wiring.ts';
 
 export const clusterOpen = message('cluster.open', 'A controller has started, or the store has begun a new era.', {
   name: z.string(),

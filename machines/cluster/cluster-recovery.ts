@@ -8,7 +8,7 @@ import { assertEvent } from 'xstate';
 import { agentId } from '../values/identifiers.ts';
 import { eraOf } from '../values/requests.ts';
 import { putRow, removeRow, row, send, type Acted, type Asked, type Seen } from '../values/telling.ts';
-import type { FoundPort } from '../values/wiring.ts';
+import type { FoundPort } from '../values/inventory-schema.ts';
 import {
   firstVni,
   lastVni,

@@ -136,45 +136,6 @@ test('a guest is paused, resumed and reset as its VM requests, and stays paused 
   assert.equal(disagreements(incarnationMachine, held, pauses), []);
 });
 
-const disk = { volume: 'volume/t/d', volumeUid: 'U1', serial: 's', format: 'raw', slot: 1 } as const;
-const plug = { type: 'incarnation.plug', incarnationUid: 'L1', revision: 4, disks: [disk] };
-const toPlug = { plug: { revision: 4, disks: [disk] } };
-const [qemuPlug, toldPlugged] = ['qemu.plug', 'incarnation.plugged > vm'];
-const pluggedSo = (as: string, of: string = disk.volume) =>
-  done(qemuPlug, { disks: [{ volume: of, standing: as, error: null }] });
-const plugs: readonly Row[] = [
-  row('alive.running', {}, plug, 'alive.plugging', [qemuPlug]),
-  row('alive.stalled', standing, plug, 'alive.plugging', [qemuPlug]),
-  row('alive.paused', still, plug, 'alive.plugging', [qemuPlug]),
-  row('alive.plugging', toPlug, pluggedSo('plugged'), 'alive.running', [toldPlugged, told, watchDisks]),
-  row('alive.plugging', { ...toPlug, ...still }, pluggedSo('plugged'), 'alive.pausing', [toldPlugged, 'qemu.pause']),
-  row('alive.plugging', toPlug, failed(qemuPlug, passing), 'alive.running', [toldPlugged, told, watchDisks]),
-  row('alive.plugging', toPlug, unknown(qemuPlug), 'alive.plugging', [qemuPlug]),
-  row('alive.plugging', toPlug, 'plugDeadline', 'alive.plugging', [qemuPlug]),
-  row('alive.plugging', toPlug, { ...plug, revision: 5 }, 'alive.plugging', [qemuPlug]),
-  row('alive.plugging', toPlug, reset, 'alive.resetting', ['qemu.reset']),
-  row('alive.plugging', toPlug, pause, 'alive.plugging', []),
-  // It was noted while something else was done.
-  row('alive.resuming', {}, plug, 'alive.resuming', []),
-  row('alive.resuming', toPlug, done('qemu.resume', { resumedAt: 1 }), 'alive.plugging', [qemuPlug]),
-  row('alive.pausing', { ...toPlug, ...still }, done('qemu.pause'), 'alive.plugging', [qemuPlug]),
-  // Of another run.
-  row('alive.running', {}, { ...plug, incarnationUid: 'L2' }, 'alive.running', []),
-];
-
-test('it is plugged what its VM says, which is told of each disk; what is not released is still one of the run', () => {
-  assert.equal(disagreements(incarnationMachine, held, plugs), []);
-  const gone = { ...disk, volume: 'volume/t/gone', volumeUid: 'U0', slot: 0 };
-  const of = { ...toPlug, spec: { ...held.spec, disks: [gone] } };
-  const after = answer(row('alive.plugging', of, pluggedSo('leaving', gone.volume), '', []));
-  assert.equal((after.context['spec'] as { disks: unknown }).disks, [disk, gone]);
-  const left = answer(row('alive.plugging', of, pluggedSo('plugged'), '', []));
-  assert.equal([(left.context['spec'] as { disks: unknown }).disks, left.context['plug']], [[disk], null]);
-  const refused = sent(row('alive.plugging', of, failed(qemuPlug, passing), '', []), 'incarnation.plugged');
-  const event = { type: 'incarnation.plugged', incarnationUid: 'L1', revision: 4, disks: [], error: passing };
-  assert.equal(refused, { to: 'vm/t/v', event });
-});
-
 const volume = 'volume/t/d';
 const growth = { volume, volumeUid: 'U1', runEpoch: 2, sizeMib: 128 };
 const resize = { type: 'incarnation.resize', ...growth };

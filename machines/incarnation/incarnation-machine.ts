@@ -13,6 +13,7 @@ import { act, tell } from '../values/telling.ts';
 import * as messages from './incarnation-messages.ts';
 import { newIncarnation, runOf, stopOf, type IncarnationContext } from './incarnation-messages.ts';
 import { isOutgoing, isThisRun, leaving, movingIn } from './incarnation-moving.ts';
+import { plugActions, plugGuards, pluggingStates, toPlug } from './incarnation-plugs.ts';
 import { incarnationKind, type IncarnationEvent } from './incarnation-protocol.ts';
 
 const failedEvents = [
@@ -32,8 +33,6 @@ const grown = [
   { guard: 'isOfOtherRun', actions: 'answerResize' },
   { target: '#incarnation.alive.resizing', actions: 'noteResize', reenter: true },
 ] as const;
-/** The VM has said which disks it is to have. */
-const plug = { guard: 'isThis', target: '#incarnation.alive.plugging', actions: 'notePlug', reenter: true } as const;
 const grew = { guard: 'hasGrown', target: 'resizing' } as const;
 const changed = { guard: 'hasPlug', target: 'plugging' } as const;
 const resized = [
@@ -43,12 +42,6 @@ const resized = [
   { target: 'running', actions: 'endResize' },
 ] as const;
 
-const plugged = [
-  { ...grew, actions: 'endPlug' },
-  { guard: 'isPaused', target: 'pausing', actions: 'endPlug' },
-  { target: 'running', actions: 'endPlug' },
-] as const;
-
 const replaced = { guard: 'isAnother', target: '#incarnation.stopping', actions: 'noteReplaced' } as const;
 
 export const incarnationMachine = setup({
@@ -56,14 +49,22 @@ export const incarnationMachine = setup({
   actions: {
     ...requests,
     ...effectActions(incarnationKind),
+    ...plugActions,
     take: assign(({ event }) => {
       assertEvent(event, 'incarnation.start');
       return { vm: event.vm, spec: event.spec, unwired: event.spec.nics.map((nic) => nic.binding) };
     }),
     takeProof: assign(({ event }) => {
       assertEvent(event, ['qemu.start.done', 'qemu.receive.done']);
-      const { pid, startTime, qemuVersion, machineType, diskSlots } = event;
-      const proof = { pid, startTime, qemuVersion, machineType, ...(diskSlots === undefined ? {} : { diskSlots }) };
+      const { pid, startTime, qemuVersion, machineType, diskSlots, nicSlots } = event;
+      const proof = {
+        pid,
+        startTime,
+        qemuVersion,
+        machineType,
+        ...(diskSlots === undefined ? {} : { diskSlots }),
+        ...(nicSlots === undefined ? {} : { nicSlots }),
+      };
       const door = event.type === 'qemu.receive.done' ? event.door : null;
       return { proof, door, startedAt: event.meta.at };
     }),
@@ -75,8 +76,6 @@ export const incarnationMachine = setup({
     noteResize: assign(messages.noteResize),
     endResize: act(messages.endResize),
     answerResize: tell(messages.answerResize),
-    notePlug: assign(messages.notePlug),
-    endPlug: act(messages.endPlug),
     tellResizesOver: tell(messages.tellResizesOver),
     answerEnded: tell(messages.answerEnded),
     answerAbsent: tell(messages.answerAbsent),
@@ -131,6 +130,7 @@ export const incarnationMachine = setup({
     }),
   },
   guards: {
+    ...plugGuards,
     isAnother: ({ context, event }) =>
       event.type === 'incarnation.start' && event.spec.owner.uid !== context.spec?.owner.uid,
     isHostGone: ({ event }) => isHostGone(event),
@@ -138,7 +138,6 @@ export const incarnationMachine = setup({
     isThis: isThisRun,
     isOutgoing,
     isOfOtherRun: messages.isOfOtherRun,
-    hasPlug: ({ context }) => context.plug !== null,
     hasGrown: ({ context }) => context.resizes.length > 0,
     hasGrownMore: ({ context }) => context.resizes.length > 1,
     allWired: ({ context }) => context.unwired.length === 0,
@@ -153,6 +152,7 @@ export const incarnationMachine = setup({
     resetDeadline: 15_000,
     resizeDeadline: 30_000,
     plugDeadline: 60_000,
+    connectDeadline: 8_000,
     stopDeadline: ({ context }) => context.graceMs + 30_000,
     cleanDeadline: 30_000,
     retryDelay: 1_000,
@@ -210,6 +210,7 @@ export const incarnationMachine = setup({
       },
       states: {
         ...leaving,
+        ...pluggingStates,
         wiring: {
           description: 'Its taps are moved into the VPC and wired; the guest has not executed an instruction yet.',
           entry: 'askWiring',
@@ -251,7 +252,7 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', actions: 'tellRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
-            'incarnation.plug': plug,
+            'incarnation.plug': toPlug,
             'incarnation.send': { guard: 'isThis', target: 'sending', actions: 'takeOutgoing' },
             // A repeated request.
             'incarnation.go-on': { guard: 'isThis', actions: 'tellResumed' },
@@ -273,7 +274,7 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', actions: 'tellStalled' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
-            'incarnation.plug': plug,
+            'incarnation.plug': toPlug,
           },
         },
         pausing: {
@@ -296,7 +297,7 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', target: 'resuming', actions: 'wantRunning' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
-            'incarnation.plug': plug,
+            'incarnation.plug': toPlug,
           },
         },
         resizing: {
@@ -310,18 +311,6 @@ export const incarnationMachine = setup({
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
           },
           after: { resizeDeadline: { target: 'resizing', reenter: true } },
-        },
-        plugging: {
-          description: 'Disks are plugged into QEMU, and its guest is asked to release others.',
-          entry: { type: 'qemu.plug', params: messages.plugOf },
-          on: {
-            'qemu.plug.done': plugged,
-            'qemu.plug.failed': [gone, ...plugged],
-            'qemu.plug.unknown': { target: 'plugging', reenter: true },
-            'incarnation.plug': plug,
-            'incarnation.reset': { guard: 'isThis', target: 'resetting' },
-          },
-          after: { plugDeadline: { target: 'plugging', reenter: true } },
         },
         resetting: {
           description: 'The guest is reset, and boots anew; a paused one stays paused.',

@@ -5,22 +5,10 @@ import { failureOf, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId } from '../values/identifiers.ts';
 import { send, type Acted, type Asked, type Seen } from '../values/telling.ts';
 import type { TrackedFlow } from '../values/tracked-flows.ts';
-import type {
-  IncarnationDisk,
-  IncarnationProof,
-  IncarnationSpec,
-  IncomingDoor,
-  OutgoingSpec,
-} from '../values/wiring.ts';
+import type { IncarnationProof, IncarnationSpec, IncomingDoor, OutgoingSpec } from '../values/wiring.ts';
+import type { Plug } from './incarnation-plugs.ts';
 import * as says from './incarnation-protocol.ts';
-import type {
-  EndReason,
-  IncarnationEvent,
-  PlugParams,
-  ResizeParams,
-  ResumeParams,
-  RunParams,
-} from './incarnation-protocol.ts';
+import type { EndReason, IncarnationEvent, ResizeParams, ResumeParams, RunParams } from './incarnation-protocol.ts';
 
 export interface IncarnationContext {
   readonly id: string;
@@ -48,8 +36,8 @@ export interface IncarnationContext {
   readonly sent: Omit<Extract<IncarnationEvent, { readonly type: 'qemu.send.done' }>, 'type' | 'meta'> | null;
   /** Connections of the guest that this host is told of before the guest goes on here. */
   readonly flows: readonly TrackedFlow[];
-  /** All disks that it is to have, as the VM has said last; null once they were plugged or found wanting. */
-  readonly plug: { readonly revision: number; readonly disks: readonly IncarnationDisk[] } | null;
+  /** What it is to have, as the VM has said last; null once that was plugged or found wanting. */
+  readonly plug: Plug | null;
   /** Shared volumes that have grown and whose size the guest does not see yet. */
   readonly resizes: readonly Resize[];
 }
@@ -99,7 +87,7 @@ export const resumeOf = ({ context }: At): ResumeParams => {
 };
 export const stopOf = ({ context }: At) => ({ spec: specIn(context), graceMs: context.graceMs });
 
-const hostOf = ({ id }: IncarnationContext): string => partsOfId(id).host ?? '';
+export const hostOf = ({ id }: IncarnationContext): string => partsOfId(id).host ?? '';
 
 /** Identifies the run and its host. */
 function standing(context: IncarnationContext) {
@@ -149,8 +137,10 @@ export const answerEnded = ({ context, event }: At): readonly Asked[] => {
   return [idOf('vm', tenant, name), meta.from ?? ''].map((to) => send(to, says.incarnationEnded(ended)));
 };
 
-export const askWiring = ({ context }: At): readonly Asked[] =>
-  context.unwired.map((binding) => send(binding, bindingWire({ requester: context.id })));
+export const wire = ({ id }: IncarnationContext, bindings: readonly string[]): readonly Asked[] =>
+  bindings.map((binding) => send(binding, bindingWire({ requester: id })));
+
+export const askWiring = ({ context }: At): readonly Asked[] => wire(context, context.unwired);
 
 // A shared volume that has grown
 
@@ -191,36 +181,6 @@ export function answerResize({ event }: At): readonly Asked[] {
 /** The run is over, and with it the guest that saw the former size. */
 export const tellResizesOver = ({ context }: At): readonly Asked[] =>
   context.resizes.map((resize) => resized(resize, null));
-
-// Disks that come and go
-
-export function notePlug({ event }: At): Partial<IncarnationContext> {
-  assertEvent(event, 'incarnation.plug');
-  const { revision, disks } = event;
-  return { plug: { revision, disks } };
-}
-
-/** @throws TypeError when nothing is to be plugged */
-export function plugOf({ context }: At): PlugParams {
-  const { id, plug } = context;
-  if (plug === null) throw new TypeError(`${id} has nothing to plug`);
-  return { spec: specIn(context), disks: plug.disks };
-}
-
-/** The VM is told, and asks again for what is not done. A disk that the guest has not released is still one of it. */
-export function endPlug({ context, event }: At): Acted<IncarnationContext> {
-  const { plug, vm } = context;
-  if (plug === null) return { changes: {}, asks: [] };
-  const { revision, disks } = plug;
-  const spec = specIn(context);
-  const standings = event.type === 'qemu.plug.done' ? event.disks : [];
-  const error = 'error' in event && event.error !== null ? failureOf(event.error) : null;
-  const isLeft = ({ volume }: IncarnationDisk): boolean =>
-    standings.some((one) => one.volume === volume) && !disks.some((one) => one.volume === volume);
-  const changes = error === null ? { spec: { ...spec, disks: [...disks, ...spec.disks.filter(isLeft)] } } : {};
-  const told = says.incarnationPlugged({ incarnationUid: spec.owner.uid, revision, disks: [...standings], error });
-  return { changes: { ...changes, plug: null }, asks: [send(vm, told)] };
-}
 
 // A run that moves
 

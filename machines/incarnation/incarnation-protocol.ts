@@ -1,13 +1,14 @@
 /** Messages and effects of an incarnation, one run of a VM on a host. */
 import { z } from 'zod';
 import { bindingUnwired, bindingWire, bindingWired } from '../binding/binding-protocol.ts';
-import { diskStandingSchema } from '../values/disk-slots.ts';
+import { diskStandingSchema, nicStandingSchema } from '../values/device-slots.ts';
 import { failureSchema } from '../values/failures.ts';
 import { hostGone } from '../values/host-gone.ts';
 import { defineKind, effect, message, type EventOf, type ValueOf } from '../values/kind.ts';
 import { trackedFlowsSchema, type TrackedFlow } from '../values/tracked-flows.ts';
 import {
   incarnationDiskSchema,
+  incarnationNicSchema,
   incarnationProofSchema,
   incarnationSpecSchema,
   incomingDoorSchema,
@@ -15,6 +16,7 @@ import {
   migrationProgressSchema,
   outgoingSpecSchema,
   type IncarnationDisk,
+  type IncarnationNic,
   type IncarnationSpec,
   type OutgoingSpec,
 } from '../values/wiring.ts';
@@ -91,21 +93,24 @@ export const incarnationResized = message(
 
 export const incarnationPlug = message(
   'incarnation.plug',
-  'The VM says all disks that the run is to have from now on.',
+  'The VM says all disks and NICs that the run is to have from now on.',
   {
     incarnationUid: z.string(),
     /** Grows with each change; the answer names it. */
     revision: z.int(),
     disks: z.array(incarnationDiskSchema),
+    /** Absent: its NICs stay what they are. */
+    nics: z.array(incarnationNicSchema).optional(),
   },
 );
 export const incarnationPlugged = message(
   'incarnation.plugged',
-  'What the run has of these disks, and what it still has beside them; or why that is unknown.',
+  'What the run has of these disks and NICs, and what it still has beside them; or why that is unknown.',
   {
     incarnationUid: z.string(),
     revision: z.int(),
     disks: z.array(diskStandingSchema),
+    nics: z.array(nicStandingSchema).optional(),
     error: failureSchema.nullable(),
   },
 );
@@ -192,6 +197,10 @@ export interface ResizeParams {
 export interface PlugParams {
   readonly spec: IncarnationSpec;
   readonly disks: readonly IncarnationDisk[];
+  /** Absent: its NICs stay what they are. */
+  readonly nics?: readonly IncarnationNic[];
+  /** Bindings of those whose taps are wired. */
+  readonly wired?: readonly string[];
 }
 
 export interface RunParams {
@@ -282,8 +291,8 @@ export const incarnationKind = defineKind({
     effect<ResizeParams>()('qemu.resize', 'Tells the guest the size of a shared volume that has grown.', {}),
     effect<PlugParams>()(
       'qemu.plug',
-      'Plugs disks that the run does not have, and asks its guest to release those that it is not to have.',
-      { disks: z.array(diskStandingSchema) },
+      'Plugs disks and NICs that the run does not have, and asks its guest to release those that it is not to have.',
+      { disks: z.array(diskStandingSchema), nics: z.array(nicStandingSchema).optional() },
     ),
     effect<RunParams>()('qemu.watch', 'Ends when the process has ended.', { reason: runEndSchema, detail: z.string() }),
     effect<RunParams>()(

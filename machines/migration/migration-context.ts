@@ -118,14 +118,19 @@ export const mirrored = (context: MigrationContext): readonly string[] =>
 export const handedOver = (context: MigrationContext): readonly string[] =>
   volumesOf(context).filter((volume) => context.disks[volume]?.copies !== true);
 
+/** The guest keeps a device where it has it. */
+const inSlotOf = <Device extends { readonly slot?: number | undefined }>({ slot }: Device, device: Device): Device => ({
+  ...device,
+  ...(slot === undefined ? {} : { slot }),
+});
+
 export const newNics = (context: MigrationContext): readonly IncarnationNic[] =>
-  portsOf(context).flatMap((port) => context.nics[port] ?? []);
-export const newDisks = (context: MigrationContext): readonly IncarnationDisk[] =>
-  askOf(context).run.disks.map((disk) => {
-    const { slot } = disk;
-    // The guest keeps it where it has it.
-    return { ...(context.disks[disk.volume]?.disk ?? disk), ...(slot === undefined ? {} : { slot }) };
+  askOf(context).run.nics.flatMap((nic) => {
+    const made = context.nics[nic.port];
+    return made === undefined ? [] : [inSlotOf(nic, made)];
   });
+export const newDisks = (context: MigrationContext): readonly IncarnationDisk[] =>
+  askOf(context).run.disks.map((disk) => inSlotOf(disk, context.disks[disk.volume]?.disk ?? disk));
 
 /** The run on the new host. */
 export function newRun(context: MigrationContext): IncarnationSpec {

@@ -222,6 +222,8 @@ export const incarnationNicSchema = z.object({
   bindingUid: z.string(),
   mac: z.string(),
   mtu: z.number(),
+  /** Where the guest has it, and keeps it when it moves; absent: its place in the list of NICs. */
+  slot: z.int().optional(),
 });
 export type IncarnationNic = ValueOf<typeof incarnationNicSchema>;
 
@@ -350,6 +352,8 @@ export const incarnationSpecSchema = z.object({
   disks: z.array(incarnationDiskSchema),
   /** So many disks it may have, each on a root port that it can leave; absent in a run of an older release. */
   diskSlots: z.int().optional(),
+  /** The same of NICs. */
+  nicSlots: z.int().optional(),
   /** Direct boot by image digests, or null to boot the first disk. */
   boot: z.object({ kernelSha256: z.string(), initrdSha256: z.string(), commandLine: z.string() }).nullable(),
   /** Absent in a run that an earlier release began: its QEMU has no seed disk. */
@@ -369,31 +373,7 @@ export const incarnationProofSchema = z.object({
   machineType: z.string(),
   /** Root ports for disks, as QEMU has them; absent: none. */
   diskSlots: z.int().optional(),
+  /** The same of NICs. */
+  nicSlots: z.int().optional(),
 });
 export type IncarnationProof = ValueOf<typeof incarnationProofSchema>;
-
-/** A run of a VM that a host has, as its kernel shows it. */
-export const foundRunSchema = z.object({
-  vm: z.string(),
-  /** Uid of the run. */
-  incarnationUid: z.string(),
-  runEpoch: z.number(),
-});
-export type FoundRun = ValueOf<typeof foundRunSchema>;
-
-/** A port that a host has, read from its tap and its DHCP entry. */
-export const foundPortSchema = z.object({
-  vpc: z.string(),
-  port: z.string(),
-  address: z.string(),
-  mac: z.string(),
-});
-export type FoundPort = ValueOf<typeof foundPortSchema>;
-
-/** The inventory of a host: what exists there, independent of the store. */
-export const hostInventorySchema = z.object({
-  runs: z.array(foundRunSchema),
-  ports: z.array(foundPortSchema),
-  vnis: z.array(z.object({ vpc: z.string(), vni: z.number() })),
-});
-export type HostInventory = ValueOf<typeof hostInventorySchema>;

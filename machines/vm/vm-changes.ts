@@ -17,6 +17,7 @@ import {
   type Proposal,
 } from './vm-context.ts';
 import type { VmContext } from './vm-context.ts';
+import { declaresRun, progressOf, restCondition } from './vm-progress.ts';
 import type { VmSpec } from './vm-protocol.ts';
 
 type Change = Partial<VmContext>;
@@ -46,13 +47,13 @@ const stopWanted = (graceMs: number): Change => ({ wanted: 'stopped', paused: fa
 const defaultGraceMs = 10_000;
 
 export const wantDeclared = ({ context }: At): Change => ({
-  wanted: contexts.declaresRun(specIn(context)) ? 'running' : 'stopped',
+  wanted: declaresRun(specIn(context)) ? 'running' : 'stopped',
 });
 
 function accepted(context: VmContext, proposal: Omit<Proposal, 'awaited'>, at: number): Change {
   const { spec, labels, protect, ...managed } = proposal;
-  const isWanted = contexts.declaresRun(spec);
-  const isChanged = spec.restart !== 'manual' && isWanted !== (context.spec && contexts.declaresRun(context.spec));
+  const isWanted = declaresRun(spec);
+  const isChanged = spec.restart !== 'manual' && isWanted !== (context.spec && declaresRun(context.spec));
   const changes: Change = {
     ...(isChanged ? (isWanted ? startWanted(context, at) : stopWanted(defaultGraceMs)) : {}),
     spec,
@@ -62,10 +63,10 @@ function accepted(context: VmContext, proposal: Omit<Proposal, 'awaited'>, at: n
     generation: context.generation + 1,
     proposed: null,
   };
-  const progress = contexts.progressOf({ ...context, ...changes }, at);
+  const progress = progressOf({ ...context, ...changes }, at);
   const isAtRest = (changes.wanted ?? context.wanted) === 'stopped' && context.runSpec === null;
   if (!isAtRest) return { ...changes, ...progress };
-  return { ...changes, ...progress, conditions: withCondition(progress.conditions, contexts.restCondition(spec), at) };
+  return { ...changes, ...progress, conditions: withCondition(progress.conditions, restCondition(spec), at) };
 }
 
 export function declarationOf({ context, event }: At): Omit<Proposal, 'awaited'> {
@@ -92,7 +93,7 @@ export function acceptProposed({ context, event }: At): Change {
   return accepted(context, proposal, event.meta.at);
 }
 
-export const noteProgress = ({ context, event }: At): Change => contexts.progressOf(context, event.meta.at);
+export const noteProgress = ({ context, event }: At): Change => progressOf(context, event.meta.at);
 
 // Ports
 
@@ -199,7 +200,8 @@ export const awaitPreparations = ({ context }: At): Change => {
 export function noteTapped({ context, event }: At): Change {
   assertEvent(event, 'port.tapped');
   const { port, binding, bindingUid, mac, mtu } = event;
-  const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu };
+  const slot = context.plugs[port]?.slot ?? portIds(context, runSpecIn(context)).indexOf(port);
+  const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu, slot };
   const nics = { ...context.nics, [port]: nic };
   return { ...undelayed(context, port), nics, awaited: without(context.awaited, port) };
 }

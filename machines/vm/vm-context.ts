@@ -1,20 +1,18 @@
-/** Context of a VM and pure functions on it: its ports, changes that need a start, the realized generation. */
+/** Context of a VM and pure functions on it: what it has, and the ports of its NICs. */
 import type { LastRun, PlaceRequest } from '../cluster/cluster-protocol.ts';
 import type { EndReason } from '../incarnation/incarnation-protocol.ts';
-import { withCondition, type ConditionParams } from '../values/conditions.ts';
 import { newDeclared, type DeclaredContext } from '../values/declared.ts';
-import { specChanges } from '../values/spec-changes.ts';
 import { sameJson, type Failure } from '../values/failures.ts';
 import { idOf, partsOfId, counterpartOf } from '../values/identifiers.ts';
 import type { Managed } from '../values/ownership.ts';
-import type { SpecChange, ValueOf } from '../values/kind.ts';
+import type { ValueOf } from '../values/kind.ts';
 import type { migrateLimits } from '../values/migration-limits.ts';
 import type { MigrationSummary } from '../migration/migration-protocol.ts';
 import { noLoss, type LossContext } from './vm-loss-context.ts';
 import type { PortFacts } from '../port/port-protocol.ts';
 import type { Seen } from '../values/telling.ts';
 import type { HostFacts, IncarnationDisk, IncarnationNic, IncarnationProof, TapProof } from '../values/wiring.ts';
-import { vmKind, type VmEvent, type VmNic, type VmSpec } from './vm-protocol.ts';
+import type { VmEvent, VmNic, VmSpec } from './vm-protocol.ts';
 
 /** A change that is accepted once the ports of its added NICs have addresses. */
 export interface Proposal extends Managed {
@@ -45,13 +43,13 @@ export interface VmMigration {
   readonly drain?: string;
 }
 
-/** So many disks a VM may have, and so many ports for them each run has. */
-export const diskSlots = 8;
-
-/** A volume that comes to the present run, or goes from it. */
+/** A volume or port that comes to the present run, or goes from it. */
 export interface VmPlug {
-  /** `plugging`: attached, and its host was told; `removing`: its guest is to release it. */
-  readonly phase: 'locating' | 'placing' | 'attaching' | 'plugging' | 'removing';
+  /**
+   * Of a volume first `locating`, `placing`, `attaching`, of a port `binding`; then `plugging`: its host was told, or
+   * `removing`: its guest is to release it.
+   */
+  readonly phase: 'locating' | 'placing' | 'attaching' | 'binding' | 'plugging' | 'removing';
   readonly slot: number;
   /** Why the last attempt did not succeed. */
   readonly error: Failure | null;
@@ -93,9 +91,9 @@ export interface VmContext extends DeclaredContext<VmSpec>, LossContext {
   readonly nics: Readonly<Record<string, IncarnationNic>>;
   readonly disks: Readonly<Record<string, IncarnationDisk>>;
   readonly images: Readonly<Record<string, string>>;
-  /** Volumes that come to the present run or go from it: actor ids. */
+  /** Volumes and ports that come to the present run or go from it: actor ids. */
   readonly plugs: Readonly<Record<string, VmPlug>>;
-  /** Number of the newest list of disks that the host was told; only the answer to it counts. */
+  /** Number of the newest list of disks and NICs that the host was told; only the answer to it counts. */
   readonly plugRevision: number;
   /** Of the newest run that came up: the next one has it too, unless another is declared. */
   readonly machineType: string | null;
@@ -203,20 +201,6 @@ export const volumeId = (vm: Named, volume: string): string => ofTenant(vm, 'vol
 export const volumeIds = (vm: Named, spec: VmSpec | null): string[] =>
   (spec?.disks ?? []).map(({ volume }) => volumeId(vm, volume));
 
-/** Of the present run, those that are attached, in their order. */
-export const runDisks = (context: VmContext): readonly IncarnationDisk[] =>
-  volumeIds(context, context.runSpec).flatMap((volume) => context.disks[volume] ?? []);
-
-/** What the present run boots from, which stays as long as it lasts. */
-const bootDisk = (runSpec: VmSpec): VmSpec['disks'] => (runSpec.boot === null ? runSpec.disks.slice(0, 1) : []);
-
-/** What the present run is to have: what is declared, and the disk that it has booted from. */
-export function wantedDisks({ spec, runSpec }: VmContext): VmSpec['disks'] {
-  if (spec === null || runSpec === null) return [];
-  const boot = bootDisk(runSpec);
-  return [...boot, ...spec.disks.filter(({ volume }) => volume !== boot[0]?.volume)];
-}
-
 export function imageIds(vm: Named, spec: VmSpec | null): string[] {
   const boot = spec?.boot ?? null;
   return boot === null ? [] : [ofTenant(vm, 'image', boot.kernel), ofTenant(vm, 'image', boot.initrd)];
@@ -267,111 +251,4 @@ export function addedNics(context: VmContext, spec: VmSpec): readonly VmNic[] {
 export function isNameBusy(context: VmContext, nic: VmNic): boolean {
   const proposed = nicNamed(context.proposed?.spec ?? null, nic.name);
   return strayPorts(context).includes(portId(context, nic)) || (proposed !== undefined && !sameJson(proposed, nic));
-}
-
-/** True when every NIC has its address and the ports of removed NICs have ended. */
-function hasDeclaredPorts(context: VmContext): boolean {
-  const declared = portIds(context, context.spec);
-  return declared.every((id) => id in context.ports) && context.claimed.every((id) => declared.includes(id));
-}
-
-// Progress
-
-/** Whether disks come and go in the present run; one that an older release has begun has no ports for them. */
-const takesDisks = ({ proof }: VmContext): boolean => proof === null || proof.diskSlots !== undefined;
-
-/** Fields of the newest spec that the present run does not get any more. */
-function waitingFields(context: VmContext): readonly string[] {
-  const { spec, runSpec } = context;
-  if (spec === null || runSpec === null) return [];
-  const waits = ({ change, path }: SpecChange): boolean =>
-    change !== 'in place' || (path.startsWith('disks.') && !takesDisks(context));
-  const fields = specChanges(vmKind.declared, runSpec, spec)
-    .filter(waits)
-    .map(({ path }) => path);
-  const [boot] = bootDisk(runSpec);
-  const bootsOtherwise = boot !== undefined && boot.volume !== spec.disks[0]?.volume;
-  return bootsOtherwise ? [...new Set([...fields, 'disks.0'])] : fields;
-}
-
-function restartRequired(fields: readonly string[]): ConditionParams {
-  const type = 'RestartRequired';
-  if (fields.length === 0) return { type, status: 'False', reason: 'UpToDate' };
-  const message = `changed and waiting for the next start: ${fields.join(', ')}; a restart of the VM applies it`;
-  return { type, status: 'True', reason: 'ChangesWait', message };
-}
-
-const plugSays: Readonly<Record<VmPlug['phase'], string>> = {
-  locating: 'is to be attached',
-  placing: 'waits for room on the host',
-  attaching: 'is being attached',
-  plugging: 'is being plugged',
-  removing:
-    'is to be detached and stays in use until the guest releases it, at the latest when it is reset or starts again',
-};
-
-const naming = (id: string, message: string): string => (message.startsWith(`${id} `) ? message : `${id}: ${message}`);
-
-/** The volumes that come to the present run, or go from it, each with what it waits for. */
-export function disksUnderway(context: VmContext): readonly string[] {
-  const { plugs, spec, runSpec } = context;
-  if (spec === null || runSpec === null || !takesDisks(context)) return [];
-  const [wanted, had] = [wantedDisks(context), runSpec.disks];
-  const without = (disks: VmSpec['disks'], others: VmSpec['disks']): readonly string[] =>
-    disks
-      .filter(({ volume }) => !others.some((one) => one.volume === volume))
-      .map(({ volume }) => volumeId(context, volume));
-  const isFull = had.length >= diskSlots;
-  return [
-    ...Object.entries(plugs).map(([volume, { phase, error }]) =>
-      error === null ? `${volume} ${plugSays[phase]}` : naming(volume, error.message),
-    ),
-    ...without(wanted, had).map((volume) =>
-      isFull ? `${volume} waits for one of ${diskSlots} slots` : `${volume} ${plugSays.locating}`,
-    ),
-    ...without(had, wanted).flatMap((volume) => (volume in plugs ? [] : [`${volume} is to be detached`])),
-  ];
-}
-
-/** The condition DisksAttached, on a VM that has needed it before. */
-function disksAttached({ conditions, plugs }: VmContext, underway: readonly string[], at: number) {
-  const type = 'DisksAttached';
-  const phases = Object.values(plugs);
-  const reason = phases.some(({ error }) => error !== null)
-    ? 'Refused'
-    : phases.some(({ phase }) => phase === 'removing')
-      ? 'Detaching'
-      : 'Attaching';
-  if (underway.length > 0)
-    return withCondition(conditions, { type, status: 'False', reason, message: underway.join('; ') }, at);
-  const isKnown = conditions.some((condition) => condition.type === type);
-  return isKnown ? withCondition(conditions, { type, status: 'True', reason: 'AsDeclared' }, at) : conditions;
-}
-
-/** Whether the declaration demands that it runs; with `restart: manual` only commands do. */
-export const declaresRun = ({ running, restart }: VmSpec): boolean => running && restart !== 'manual';
-
-/** The condition of a stopped VM: it is Ready unless it was stopped against its declaration. */
-export const restCondition = (spec: VmSpec) =>
-  declaresRun(spec)
-    ? ({ status: 'False', reason: 'Stopped', message: 'stopped by a command or by its guest; send vm.start' } as const)
-    : ({ status: 'True', reason: 'Stopped' } as const);
-
-/**
- * The realized generation and the conditions RestartRequired and DisksAttached. A run without missing changes counts as
- * one of the newest generation. @param at wall time, ms since the epoch
- */
-export function progressOf(context: VmContext, at: number) {
-  const { runSpec, generation } = context;
-  const waiting = waitingFields(context);
-  const underway = disksUnderway(context);
-  const isNewest = runSpec !== null && waiting.length === 0 && underway.length === 0;
-  const runGeneration = isNewest ? generation : context.runGeneration;
-  const isRealized = runSpec === null && context.wanted === 'stopped' && hasDeclaredPorts(context);
-  const ofRun = context.runningSince === null ? context.observedGeneration : runGeneration;
-  return {
-    runGeneration,
-    observedGeneration: isRealized ? generation : ofRun,
-    conditions: withCondition(disksAttached(context, underway, at), restartRequired(waiting), at),
-  };
 }

@@ -264,6 +264,7 @@ test('a run is made of what was prepared, and has a uid of its own', () => {
     nics: [nics[port]],
     disks: [disks[volume]],
     diskSlots: 8,
+    nicSlots: 8,
     boot: { kernelSha256: 'K', initrdSha256: `sha of ${initrd}`, commandLine: '' },
     seed: { instanceId: 'U1', hostname: 'v', userData: null, sshKeys: [], network: true },
   });

@@ -291,7 +291,7 @@ export const vmMachine = setup({
         ...proposing('running').on,
         ...inRun,
         // The wiring of a port is broken, and its host repairs it.
-        'port.delayed': [{ guard: 'isNotOfRun' }, { actions: 'noteDelay' }],
+        'port.delayed': [...inRun['port.delayed'], { actions: 'noteDelay' }],
         'incarnation.stalled': stalls,
         'vm.migrate': [
           { guard: 'mayMigrate', target: 'migrating', actions: 'takeMigrate' },

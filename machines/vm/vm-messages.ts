@@ -12,12 +12,14 @@ import { portBind, portClaim, portRelease, portRest } from '../port/port-protoco
 import { sameJson } from '../values/failures.ts';
 import { clusterId, partsOfId } from '../values/identifiers.ts';
 import { rejectFor, send, type Acted, type Asked } from '../values/telling.ts';
-import type { IncarnationNic, IncarnationSpec } from '../values/wiring.ts';
+import type { IncarnationSpec } from '../values/wiring.ts';
 import { volumeAttach, volumeDetach, volumeLocate } from '../volume/volume-protocol.ts';
 import { declarationOf, dropRefused, refusalOf } from './vm-changes.ts';
 import * as contexts from './vm-context.ts';
 import { hostIn, imageIds, portId, portIds, runSpecIn, specIn, volumeIds } from './vm-context.ts';
 import type { At, Proposal, VmContext } from './vm-context.ts';
+import { runDisks, runNics, slotsOf } from './vm-devices.ts';
+import { progressOf } from './vm-progress.ts';
 import type { VmNic } from './vm-protocol.ts';
 
 // Ports
@@ -161,7 +163,7 @@ export function beginRun({ context, event }: At): Acted<VmContext> {
   const run = { runSpec: spec, runGeneration: context.generation, plugs: {} };
   const next = { ...context, ...run };
   return {
-    changes: { ...run, ...contexts.progressOf(next, event.meta.at) },
+    changes: { ...run, ...progressOf(next, event.meta.at) },
     asks: [...dropUnused(context), ...giveBack(context, contexts.strayPorts(next))],
   };
 }
@@ -180,10 +182,9 @@ export const askReleases = ({ context }: At): readonly Asked[] => {
 
 /** The present run, as its host is told. */
 export function incarnationSpec(context: VmContext): IncarnationSpec {
-  const { id, runEpoch, era, machineType, nics, images, proof } = context;
+  const { id, runEpoch, era, machineType, images } = context;
   const spec = runSpecIn(context);
-  // Where it moves, it has what its QEMU has here.
-  const slots = proof === null ? contexts.diskSlots : proof.diskSlots;
+  const [diskSlots, nicSlots] = [slotsOf(context, 'disks'), slotsOf(context, 'nics')];
   const [kernel, initrd] = imageIds(context, spec).map((image) => images[image] ?? '');
   return {
     owner: { actor: contexts.incarnationId(context), uid: context.incarnationUid ?? '', runEpoch },
@@ -192,9 +193,10 @@ export function incarnationSpec(context: VmContext): IncarnationSpec {
     cpus: spec.cpus,
     memoryMib: spec.memoryMib,
     machineType: spec.machineType ?? machineType,
-    nics: portIds(context, spec).map((port) => nics[port] as IncarnationNic),
-    disks: [...contexts.runDisks(context)],
-    ...(slots === undefined ? {} : { diskSlots: slots }),
+    nics: [...runNics(context)],
+    disks: [...runDisks(context)],
+    ...(diskSlots === undefined ? {} : { diskSlots }),
+    ...(nicSlots === undefined ? {} : { nicSlots }),
     boot:
       spec.boot === null
         ? null

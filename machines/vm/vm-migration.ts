@@ -18,7 +18,9 @@ import { idOf, partsOfId } from '../values/identifiers.ts';
 import { act, defer, reject, rejectFor, reply, send, tell } from '../values/telling.ts';
 import type { Acted, Asked, Issue } from '../values/telling.ts';
 import { noteEnd } from './vm-changes.ts';
-import { disksUnderway, hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
+import { hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
+import { fieldOf, type DeviceField } from './vm-devices.ts';
+import { devicesUnderway } from './vm-progress.ts';
 import { presentAgain } from './vm-loss-context.ts';
 import { incarnationSpec } from './vm-messages.ts';
 
@@ -46,12 +48,20 @@ export function hindrances(context: VmContext): readonly Hindrance[] {
     return [{ code: 'host_silent', message: `${id} is on a host that is silent; it is sent from a host that answers` }];
   const stands = failure?.code === 'disk_full' || failure?.code === 'disk_error';
   const pinned = runSpec?.host ?? null;
-  const changing = Object.values(plugs).some(({ phase }) => phase !== 'locating' && phase !== 'placing');
-  const disks = disksUnderway(context).join('; ');
+  const underway = (field: DeviceField): string => devicesUnderway(context, field).join('; ');
+  const changing = (field: DeviceField): boolean =>
+    Object.entries(plugs).some(
+      ([of, { phase }]) => fieldOf(of) === field && phase !== 'locating' && phase !== 'placing',
+    );
   return [
     ...(paused ? [{ code: 'guest_paused', message: `${id} is paused; send vm.resume first` }] : []),
     ...(stands ? [{ code: 'guest_stalled', message: `${id} stands still: ${failure.message}` }] : []),
-    ...(changing ? [{ code: 'disks_change', message: `the disks of ${id} change: ${disks}; migrate it then` }] : []),
+    ...(changing('disks')
+      ? [{ code: 'disks_change', message: `the disks of ${id} change: ${underway('disks')}; migrate it then` }]
+      : []),
+    ...(changing('nics')
+      ? [{ code: 'nics_change', message: `the NICs of ${id} change: ${underway('nics')}; migrate it then` }]
+      : []),
     ...(pinned === null
       ? []
       : [{ code: 'host_declared', message: `${id} is declared to run on ${pinned}; change spec.host to null first` }]),

@@ -4,13 +4,13 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Row } from '../values/decision-table-for-tests.ts';
 import type { VmContext } from './vm-context.ts';
 import { hindrances } from './vm-migration.ts';
 import * as v from './vm-rows-for-tests.ts';
 import {
-  condition,
+  attachedSays,
   did,
+  follow,
   generations,
   lasting,
   none,
@@ -57,21 +57,7 @@ const attaches = 'volume.attach > volume';
 const detaches = 'volume.detach > volume';
 const plugs = 'incarnation.plug > incarnation';
 
-type Step = readonly [on: Row['on'], asks: readonly string[]];
-/** One event after the other. @returns the last context */
-function follow(state: string, changed: object, steps: readonly Step[]): VmContext {
-  let context = changed;
-  for (const [on, asks] of steps) {
-    const after = did(state, context, on);
-    assert.equal([after.state, after.asks], [state, asks], JSON.stringify(on));
-    context = after.context;
-  }
-  return context as VmContext;
-}
-const saysOf = (context: VmContext): unknown => {
-  const { status, reason, message } = condition(context as never, 'DisksAttached') ?? { status: 'absent' };
-  return [status, reason, message];
-};
+const saysOf = (context: VmContext): unknown => attachedSays(context, 'DisksAttached');
 const phases = ({ plugs: of }: VmContext): unknown =>
   Object.entries(of).map(([id, { phase, slot }]) => [id, phase, slot]);
 

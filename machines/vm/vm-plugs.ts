@@ -1,75 +1,74 @@
 /**
- * Disks that are declared, or declared no more, while the VM runs: they are plugged into its present run and taken from
- * it. A volume is attached before QEMU is told of it, and detached only after QEMU has closed it, which its guest
- * decides: until then it stays with the VM. Pure functions, called by the chart. Upholds: what the run may have open is
- * held by the VM.
+ * Disks and NICs that are declared, or declared no more, while the VM runs: they are plugged into its present run and
+ * taken from it. A volume is attached, and a port bound, before QEMU is told of it; it is detached, or unbound, only
+ * after QEMU has closed it, which its guest decides: until then it stays with the VM. Pure functions, called by the
+ * chart. Upholds: what the run may have open is held by the VM.
  *
- * Each request to the host says all disks that the run is to have, with a number; only the answer to the newest one
+ * Each request to the host says all devices that the run is to have, with a number; only the answer to the newest one
  * counts, so what is asked meanwhile is never taken for done.
  */
 import { assertEvent } from 'xstate';
 import { place } from '../cluster/cluster-protocol.ts';
 import { incarnationPlug } from '../incarnation/incarnation-protocol.ts';
+import { portBind, portRelease, portRest } from '../port/port-protocol.ts';
+import type { DiskStanding } from '../values/device-slots.ts';
 import { failureOf, type Failure } from '../values/failures.ts';
 import { clusterId } from '../values/identifiers.ts';
 import { act, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import { volumeAttach, volumeLocate } from '../volume/volume-protocol.ts';
-import { noteAttached, noteLocated } from './vm-changes.ts';
-import * as contexts from './vm-context.ts';
-import { diskSlots, hostIn, runSpecIn, type At, type VmContext, type VmPlug } from './vm-context.ts';
+import { noteAttached, noteLocated, noteTapped } from './vm-changes.ts';
+import { hostIn, incarnationId, runSpecIn, usedPorts, type At, type VmContext, type VmPlug } from './vm-context.ts';
+import * as devices from './vm-devices.ts';
+import { deviceFields, fieldOf, without, type DeviceField } from './vm-devices.ts';
 import { detach, placeRequest } from './vm-messages.ts';
-import type { VmSpec } from './vm-protocol.ts';
+import { progressOf } from './vm-progress.ts';
 
 type Changes = Partial<VmContext>;
-type Disks = VmSpec['disks'];
+type Ids = readonly string[];
 type Phase = VmPlug['phase'];
 
-const idOf = (context: VmContext, { volume }: Disks[number]): string => contexts.volumeId(context, volume);
-const includes = (disks: Disks, { volume }: Disks[number]): boolean => disks.some((one) => one.volume === volume);
-const without = (disks: Disks, others: Disks): Disks => disks.filter((disk) => !includes(others, disk));
-
-/** Its guest runs, or stands still, with ports for disks; and it is to stay as it is otherwise. */
+/** Its guest runs, or stands still, and it is to stay as it is otherwise. */
 const canPlug = ({ proof, migration, wanted, restarting, spec, runSpec }: VmContext): boolean =>
-  proof?.diskSlots !== undefined &&
-  migration === null &&
-  wanted === 'running' &&
-  !restarting &&
-  spec !== null &&
-  runSpec !== null;
+  proof !== null && migration === null && wanted === 'running' && !restarting && spec !== null && runSpec !== null;
 
 interface Plan {
   /** They come, each into its slot. */
-  readonly coming: readonly (readonly [disk: Disks[number], slot: number])[];
+  readonly coming: readonly (readonly [id: string, slot: number])[];
   /** They were to come, and are not wanted any more. */
-  readonly dropped: Disks;
-  readonly going: Disks;
+  readonly dropped: Ids;
+  readonly going: Ids;
   /** Their guest was asked to release them, and they are wanted again. */
-  readonly returning: Disks;
+  readonly returning: Ids;
 }
 
-/** Null: nothing is to be begun. */
-function planOf(context: VmContext): Plan | null {
-  if (!canPlug(context)) return null;
-  const [wanted, had] = [contexts.wantedDisks(context), runSpecIn(context).disks];
-  const isIn = (disk: Disks[number], ...phases: readonly (Phase | undefined)[]): boolean =>
-    phases.includes(context.plugs[idOf(context, disk)]?.phase);
+const onItsWay: readonly (Phase | undefined)[] = ['locating', 'placing', 'attaching', 'binding'];
+
+function planOf(context: VmContext, field: DeviceField): Plan {
+  const [wanted, had] = [devices.wantedDevices(context, field), devices.runDevices(context, field)];
+  const isIn = (id: string, phases: readonly (Phase | undefined)[]): boolean =>
+    phases.includes(context.plugs[id]?.phase);
   const surplus = without(had, wanted);
-  const dropped = surplus.filter((disk) => isIn(disk, 'locating', 'placing', 'attaching'));
-  const going = surplus.filter((disk) => isIn(disk, 'plugging', undefined));
-  const returning = without(had, surplus).filter((disk) => isIn(disk, 'removing'));
-  const taken = without(had, dropped).map((disk) => slotOf(context, idOf(context, disk)));
-  const free = Array.from({ length: diskSlots }, (_, slot) => slot).filter((slot) => !taken.includes(slot));
+  const dropped = surplus.filter((id) => isIn(id, onItsWay));
+  const going = surplus.filter((id) => isIn(id, ['plugging', undefined]));
+  const returning = without(had, surplus).filter((id) => isIn(id, ['removing']));
+  const taken = without(had, dropped).map((id) => devices.slotOf(context, id));
+  const slots = Array.from({ length: devices.deviceSlots[field] }, (_, slot) => slot);
+  const free = slots.filter((slot) => !taken.includes(slot));
   const missing = without(wanted, had).slice(0, free.length);
-  const coming = missing.map((disk, index) => [disk, free[index] ?? 0] as const);
-  const isEmpty = [coming, dropped, going, returning].every(({ length }) => length === 0);
-  return isEmpty ? null : { coming, dropped, going, returning };
+  return { coming: missing.map((id, index) => [id, free[index] ?? 0] as const), dropped, going, returning };
 }
 
-const slotOf = ({ plugs, disks }: VmContext, volume: string): number | undefined =>
-  plugs[volume]?.slot ?? disks[volume]?.slot;
+/** What is to be begun, of the kinds for which the run has ports. */
+function plansOf(context: VmContext): readonly Plan[] {
+  if (!canPlug(context)) return [];
+  const plans = deviceFields
+    .filter((field) => devices.takesDevices(context, field))
+    .map((field) => planOf(context, field));
+  return plans.filter(({ coming, ...rest }) => [coming, ...Object.values(rest)].some(({ length }) => length > 0));
+}
 
-/** The disks of the run are not those that it is to have, and nothing is done about that yet. */
-const mustPlug = ({ context }: At): boolean => planOf(context) !== null;
+/** The devices of the run are not those that it is to have, and nothing is done about that yet. */
+const mustPlug = ({ context }: At): boolean => plansOf(context).length > 0;
 
 const isLasting = ({ error }: VmPlug): boolean => error !== null && !error.retryable;
 
@@ -77,52 +76,60 @@ const isLasting = ({ error }: VmPlug): boolean => error !== null && !error.retry
 const isPlugging = ({ context }: At): boolean =>
   canPlug(context) && Object.values(context.plugs).some((plug) => !isLasting(plug));
 
-/** In the order of the declaration, but for the disk that it boots from. */
-function ordered(context: VmContext, disks: Disks): Disks {
-  const known = contexts.wantedDisks(context).filter((disk) => includes(disks, disk));
-  return [...known, ...without(disks, known)];
-}
-
 /** @returns the changes with what follows from them for the status */
 function changed(context: VmContext, changes: Changes, at: number, asks: readonly Asked[] = []): Acted<VmContext> {
-  return { changes: { ...changes, ...contexts.progressOf({ ...context, ...changes }, at) }, asks };
+  return { changes: { ...changes, ...progressOf({ ...context, ...changes }, at) }, asks };
 }
+
+/** Volumes are detached, and ports leave the host; one that is declared no more ends. */
+function giveBack(context: VmContext, ids: Ids): readonly Asked[] {
+  const used = usedPorts(context);
+  const ports = ids.filter((id) => fieldOf(id) === 'nics');
+  return [
+    ...detach(context, without(ids, ports)),
+    ...ports.map((to) => send(to, (used.has(to) ? portRest : portRelease)({ holder: context.id }))),
+  ];
+}
+
+const allDevices = (context: VmContext): Ids => deviceFields.flatMap((field) => devices.runDevices(context, field));
 
 /** Notes what comes and goes, for which the entry of the state asks. What was to come is given back if not wanted. */
 function beginPlugs({ context, event }: At): Acted<VmContext> {
-  const plan = planOf(context);
-  if (plan === null) return { changes: {}, asks: [] };
-  const runSpec = runSpecIn(context);
-  const dropped = plan.dropped.map((disk) => idOf(context, disk));
-  const phased = (disks: Disks, phase: Phase): VmContext['plugs'] =>
-    Object.fromEntries(
-      disks.map((disk) => {
-        const id = idOf(context, disk);
-        return [id, { phase, slot: slotOf(context, id) ?? 0, error: null }] as const;
-      }),
-    );
+  const plans = plansOf(context);
+  if (plans.length === 0) return { changes: {}, asks: [] };
+  const all = (of: 'dropped' | 'going' | 'returning'): Ids => plans.flatMap((plan) => plan[of]);
+  const [dropped, going, returning] = [all('dropped'), all('going'), all('returning')];
+  const coming = plans.flatMap((plan) => plan.coming);
+  const phased = (phase: Phase) => (id: string) =>
+    [id, { phase, slot: devices.slotOf(context, id) ?? 0, error: null }] as const;
   const plugs: VmContext['plugs'] = {
-    ...Object.fromEntries(Object.entries(context.plugs).filter(([volume]) => !dropped.includes(volume))),
+    ...Object.fromEntries(Object.entries(context.plugs).filter(([id]) => !dropped.includes(id))),
     ...Object.fromEntries(
-      plan.coming.map(([disk, slot]) => [idOf(context, disk), { phase: 'locating', slot, error: null }] as const),
+      coming.map(([id, slot]) => {
+        const phase = fieldOf(id) === 'disks' ? ('locating' as const) : ('binding' as const);
+        return [id, { phase, slot, error: null }] as const;
+      }),
     ),
-    ...phased(plan.going, 'removing'),
-    ...phased(plan.returning, 'plugging'),
+    ...Object.fromEntries(going.map(phased('removing'))),
+    ...Object.fromEntries(returning.map(phased('plugging'))),
   };
-  const coming = plan.coming.map(([disk]) => disk);
-  const disks = ordered(context, [...without(runSpec.disks, plan.dropped), ...coming]);
-  const isTold = plan.going.length + plan.returning.length > 0;
-  const plugRevision = context.plugRevision + (isTold ? 1 : 0);
-  const changes = { runSpec: { ...runSpec, disks }, plugs, plugRevision };
-  return changed(context, changes, event.meta.at, detach(context, dropped));
+  const ids = [...without(allDevices(context), dropped), ...coming.map(([id]) => id)];
+  const runSpec = devices.withDevices(context, runSpecIn(context), ids);
+  const plugRevision = context.plugRevision + (going.length + returning.length > 0 ? 1 : 0);
+  const changes = { runSpec, plugs, plugRevision };
+  return changed(context, changes, event.meta.at, giveBack({ ...context, ...changes }, dropped));
 }
 
-/** Tells the host all disks that the run is to have. */
+/** Tells the host all devices that the run is to have. */
 function askRun(context: VmContext): readonly Asked[] {
-  const { plugs, plugRevision: revision, incarnationUid } = context;
-  const disks = contexts.runDisks(context).filter(({ volume }) => plugs[volume]?.phase !== 'removing');
-  const plug = incarnationPlug({ incarnationUid: incarnationUid ?? '', revision, disks: [...disks] });
-  return [send(contexts.incarnationId(context), plug)];
+  const { plugRevision: revision, incarnationUid } = context;
+  const plug = incarnationPlug({
+    incarnationUid: incarnationUid ?? '',
+    revision,
+    disks: [...devices.keptDisks(context)],
+    ...(context.proof?.nicSlots === undefined ? {} : { nics: [...devices.keptNics(context)] }),
+  });
+  return [send(incarnationId(context), plug)];
 }
 
 const inPhase = ({ plugs }: VmContext, ...phases: readonly Phase[]): readonly string[] =>
@@ -131,6 +138,11 @@ const inPhase = ({ plugs }: VmContext, ...phases: readonly Phase[]): readonly st
 const askAttach = (context: VmContext, volumes: readonly string[]): readonly Asked[] => {
   const { id: vm, runEpoch } = context;
   return volumes.map((to) => send(to, volumeAttach({ vm, host: hostIn(context), runEpoch })));
+};
+
+const bindHere = (context: VmContext) => {
+  const { id: holder, runEpoch } = context;
+  return portBind({ holder, host: hostIn(context), runEpoch });
 };
 
 /** For room on the host that it is on. */
@@ -144,6 +156,7 @@ function askPlugs({ context }: At): readonly Asked[] {
     ...inPhase(context, 'locating').map((to) => send(to, volumeLocate({ vm: context.id }))),
     ...(inPhase(context, 'placing').length > 0 ? [askRoom(context)] : []),
     ...askAttach(context, inPhase(context, 'attaching')),
+    ...inPhase(context, 'binding').map((to) => send(to, bindHere(context))),
     ...(inPhase(context, 'plugging', 'removing').length > 0 ? askRun(context) : []),
   ];
 }
@@ -156,17 +169,18 @@ const withPlugs = (context: VmContext, volumes: readonly string[], change: Parti
     ]),
   );
 
-/** The answer of a volume that is to come, in this phase. */
+/** The answer of a volume or port that is to come, in this phase. */
 const answers =
   (...phases: readonly Phase[]) =>
   ({ context, event }: At): boolean => {
-    const plug = 'volume' in event ? context.plugs[event.volume] : undefined;
+    const id = 'volume' in event ? event.volume : 'port' in event ? event.port : '';
+    const plug = context.plugs[id];
     return plug !== undefined && phases.includes(plug.phase);
   };
 
 /** A VM that starts is placed where its local volumes are, if that is one host; one that moves takes them along. */
 function toMeet(context: VmContext): string {
-  const own = contexts.runDisks(context).find(({ source = null }) => source === null);
+  const own = devices.runDisks(context).find(({ source = null }) => source === null);
   return own === undefined
     ? 'stop and start the VM'
     : `${own.volume} is on that of the VM: take one of the two from its disks, or migrate it to the other host first`;
@@ -221,41 +235,67 @@ function noteComingRefused({ context, event }: At): Acted<VmContext> {
   return changed(context, { plugs: withPlugs(context, [event.volume], change) }, event.meta.at);
 }
 
+/** Its tap is there for QEMU to open; a port that was asked twice says so twice. */
+function noteComingTapped(seen: At): Acted<VmContext> {
+  const { context, event } = seen;
+  assertEvent(event, 'port.tapped');
+  const { nics = {} } = noteTapped(seen);
+  const plugs = withPlugs(context, [event.port], { phase: 'plugging', error: null });
+  const changes = { nics, plugs, plugRevision: context.plugRevision + 1 };
+  return changed(context, changes, event.meta.at, askRun({ ...context, ...changes }));
+}
+
+/** Its port says why it is not bound or not wired; it goes on by itself, or is asked again if that may help. */
+function noteComingDelayed({ context, event }: At): Acted<VmContext> {
+  assertEvent(event, ['port.failed', 'port.delayed']);
+  const change = { error: failureOf(event.error) };
+  return changed(context, { plugs: withPlugs(context, [event.port], change) }, event.meta.at);
+}
+
 const answersPlug = ({ context, event }: At): boolean =>
   event.type === 'incarnation.plugged' &&
   event.incarnationUid === context.incarnationUid &&
   event.revision === context.plugRevision;
 
-/** What is closed is detached. */
+/** What is closed is given back. A NIC that could not be plugged needs another tap. */
 function notePlugged({ context, event }: At): Acted<VmContext> {
   assertEvent(event, 'incarnation.plugged');
-  const { error, disks: standings, meta } = event;
-  const asked = inPhase(context, 'plugging', 'removing');
+  const { error, disks: ofDisks, nics: ofNics, meta } = event;
+  const asked = inPhase(context, 'plugging', 'removing').filter(
+    (id) => fieldOf(id) === 'disks' || ofNics !== undefined,
+  );
   if (error !== null)
     return changed(context, { plugs: withPlugs(context, asked, { error: failureOf(error) }) }, meta.at);
-  const of = new Map(standings.map((one) => [one.volume, one]));
-  const isOver = (volume: string, { phase }: VmPlug): boolean =>
-    (phase === 'plugging' && of.get(volume)?.standing === 'plugged') || (phase === 'removing' && !of.has(volume));
+  const of = new Map<string, Pick<DiskStanding, 'standing' | 'error'>>([
+    ...ofDisks.map((one) => [one.volume, one] as const),
+    ...(ofNics ?? []).map((one) => [one.port, one] as const),
+  ]);
+  const isOver = (id: string, { phase }: VmPlug): boolean =>
+    (phase === 'plugging' && of.get(id)?.standing === 'plugged') || (phase === 'removing' && !of.has(id));
+  const after = (id: string, plug: VmPlug): VmPlug => {
+    const standing = of.get(id);
+    const phase = standing?.standing === 'failed' && fieldOf(id) === 'nics' ? 'binding' : plug.phase;
+    return { ...plug, phase, error: errorOf(standing) };
+  };
   const plugs = Object.fromEntries(
-    Object.entries(context.plugs).flatMap(([volume, plug]): readonly (readonly [string, VmPlug])[] =>
-      isOver(volume, plug)
-        ? []
-        : [[volume, asked.includes(volume) ? { ...plug, error: errorOf(of.get(volume)) } : plug]],
-    ),
+    Object.entries(context.plugs).flatMap(([id, plug]): readonly (readonly [string, VmPlug])[] => {
+      if (!asked.includes(id)) return [[id, plug]];
+      return isOver(id, plug) ? [] : [[id, after(id, plug)]];
+    }),
   );
-  const gone = asked.filter((volume) => context.plugs[volume]?.phase === 'removing' && !of.has(volume));
+  const gone = asked.filter((id) => context.plugs[id]?.phase === 'removing' && !of.has(id));
   const kept = <Value>(of_: Readonly<Record<string, Value>>): Readonly<Record<string, Value>> =>
-    Object.fromEntries(Object.entries(of_).filter(([volume]) => !gone.includes(volume)));
-  const runSpec = runSpecIn(context);
-  const left = runSpec.disks.filter((disk) => !gone.includes(idOf(context, disk)));
+    Object.fromEntries(Object.entries(of_).filter(([id]) => !gone.includes(id)));
   const changes: Changes = {
     plugs,
-    runSpec: { ...runSpec, disks: ordered(context, left) },
+    runSpec: devices.withDevices(context, runSpecIn(context), without(allDevices(context), gone)),
     disks: kept(context.disks),
     storage: kept(context.storage),
     located: context.located.filter(({ volume }) => !gone.includes(volume)),
+    nics: kept(context.nics),
+    wiring: kept(context.wiring),
   };
-  return changed(context, changes, meta.at, detach(context, gone));
+  return changed(context, changes, meta.at, giveBack({ ...context, ...changes }, gone));
 }
 
 const errorOf = (standing: { readonly error: Failure | null } | undefined): Failure | null =>
@@ -270,6 +310,8 @@ export const plugActions = {
   noteNoRoom: act(noteNoRoom),
   noteComingAttached: act(noteComingAttached),
   noteComingRefused: act(noteComingRefused),
+  noteComingTapped: act(noteComingTapped),
+  noteComingDelayed: act(noteComingDelayed),
   notePlugged: act(notePlugged),
 };
 export const plugGuards = {
@@ -278,14 +320,19 @@ export const plugGuards = {
   isLocating: answers('locating'),
   isAttaching: answers('attaching'),
   isComing: answers('locating', 'attaching'),
+  isComingPort: answers('binding', 'plugging'),
   answersPlug,
 };
+
+/** Of a port that comes, in the states in which the guest runs or stands still. */
+export const comingDelayed = { guard: 'isComingPort', actions: 'noteComingDelayed' } as const;
 
 /** In the states in which its guest runs or stands still. */
 export const plugging = {
   'volume.located': { guard: 'isLocating', actions: 'noteComingLocated' },
   'volume.attached': { guard: 'isAttaching', actions: 'noteComingAttached' },
   'volume.refused': { guard: 'isComing', actions: 'noteComingRefused' },
+  'port.tapped': { guard: 'isComingPort', actions: 'noteComingTapped' },
   placed: { actions: 'noteRoom' },
   'place.refused': { actions: 'noteNoRoom' },
   'incarnation.plugged': { guard: 'answersPlug', actions: 'notePlugged' },

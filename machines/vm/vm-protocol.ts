@@ -233,8 +233,8 @@ export const vmKind = defineKind({
       hostFailurePolicy: 'in place',
       hostFailureSeconds: 'in place',
       nics: keyedItems<VmNic>('name', {
-        added: 'next start',
-        removed: 'next start',
+        added: 'in place',
+        removed: 'in place',
         changed: 'replace',
         fields: {
           securityGroups: 'in place',
@@ -282,7 +282,7 @@ export const vmKind = defineKind({
     says: {
       create: 'Declares a VM. Answered once its ports have addresses; it is then started unless running is false.',
       update:
-        'Changes restart policy, security groups and disks at once; cpus, memory, NICs, boot, seed and the port of ' +
+        'Changes restart policy, security groups, disks and NICs at once; cpus, memory, boot, seed and the port of ' +
         'the guest agent at the next start.',
       delete: 'Stops it, releases its addresses and removes it. Its volumes are kept. Answered when it is gone.',
     },

@@ -1,4 +1,5 @@
 /** A VM with one NIC, one disk and two images, and its events, for the tables of its chart. */
+import * as assert from 'uvu/assert';
 import { decided, type Row } from '../values/decision-table-for-tests.ts';
 import { type Condition } from '../values/conditions.ts';
 import { newDeclared } from '../values/declared.ts';
@@ -251,3 +252,20 @@ export const generations = (context: Readonly<Record<string, unknown>>) => [
   context['runGeneration'],
   context['observedGeneration'],
 ];
+
+type Step = readonly [on: Row['on'], asks: readonly string[]];
+/** One event after the other, which leave it in its state. @returns the last context */
+export function follow(state: string, changed: object, steps: readonly Step[]): VmContext {
+  let context = changed;
+  for (const [on, asks] of steps) {
+    const after = did(state, context, on);
+    assert.equal([after.state, after.asks], [state, asks], JSON.stringify(on));
+    context = after.context;
+  }
+  return context as VmContext;
+}
+/** What a condition says of disks or NICs that come and go. */
+export function attachedSays(context: VmContext, type: 'DisksAttached' | 'NicsAttached'): unknown {
+  const { status, reason, message } = condition(context as never, type) ?? { status: 'absent' };
+  return [status, reason, message];
+}

@@ -4,8 +4,9 @@
  */
 import { whileLivingWith } from '../values/declared.ts';
 import { lostInRun } from './vm-loss.ts';
-import { plugging } from './vm-plugs.ts';
-import { restCondition, specIn, type At } from './vm-context.ts';
+import { comingDelayed, plugging } from './vm-plugs.ts';
+import { specIn, type At } from './vm-context.ts';
+import { restCondition } from './vm-progress.ts';
 
 export const living = whileLivingWith(
   'vm',
@@ -33,7 +34,7 @@ export const toldToWait = { 'vm.start': undecided, 'vm.stop': undecided } as con
 export const givenBack = { 'port.gone': { actions: ['noteGone', 'noteAnswered'] } } as const;
 /**
  * Rules of states without a deadline: repeats the claims for ports of added NICs until they answer, and what was asked
- * of volumes that come or go.
+ * of volumes and ports that come or go.
  */
 export const proposing = <const Here extends string>(here: Here) => {
   const actions = ['rejectSuperseded', 'propose', 'releaseStrays', 'awaitUpdated'] as const;
@@ -69,13 +70,14 @@ export const inRun = {
   ...plugging,
   'incarnation.paused': standsStill,
   'incarnation.ended': { guard: 'isThisIncarnation', target: 'ended', actions: 'noteEnd' },
-  'port.failed': [{ guard: 'isNotOfRun' }, { actions: 'noteFailure' }],
+  'port.failed': [{ guard: 'isNotOfRun' }, comingDelayed, { actions: 'noteFailure' }],
+  'port.delayed': [{ guard: 'isNotOfRun' }, comingDelayed],
   'vm.restart': { target: 'stopping', actions: 'wantRestart' },
   'vm.reset': { actions: 'askReset' },
 } as const;
 export const runs = { guard: 'isThisIncarnation', target: 'running', actions: 'noteRunning' } as const;
 export const stalls = { guard: 'isThisIncarnation', target: 'stalled', actions: 'noteRunning' } as const;
-/** Disks were declared, or declared no more. */
+/** Disks or NICs were declared, or declared no more. */
 export const plugs = <const Here extends string>(here: Here) =>
   ({ guard: 'mustPlug', target: here, reenter: true, actions: 'beginPlugs' }) as const;
 /** The states in which its guest executes instructions, if its disks let it. */

@@ -65,7 +65,6 @@ const nextStart: Readonly<Record<string, Partial<VmSpec>>> = {
   memoryMib: { memoryMib: 512 },
   machineType: { machineType: 'pc-q35-8.2' },
   host: { host: 'w2' },
-  'nics.0': { nics: [] },
   boot: { boot: null },
   'boot.kernel': { boot: { kernel: 'k2', initrd: 'i', commandLine: '' } },
   'seed.userData': { seed: { ...spec.seed, userData: '#!/bin/sh' } },
@@ -89,7 +88,7 @@ test('what is of the next start is accepted at once, and the run goes on as it w
 });
 
 test('a VM at rest has nothing that waits for a start', () => {
-  for (const [path, change] of Object.entries(nextStart).filter(([key]) => key !== 'nics.0')) {
+  for (const [path, change] of Object.entries(nextStart)) {
     for (const [state, of] of [
       ['stopped', atRest],
       ['failed', failed],
@@ -213,7 +212,8 @@ test('with another size, host or disk the next run is placed again; with other c
 test('a run in the making keeps the spec it was begun with', () => {
   const changed = { spec: { ...spec, cpus: 2, nics: [], disks: [], boot: null } };
   const disks = { [volume]: { volume, volumeUid: 'V', serial: 's', format: 'raw' } };
-  const { asked } = did(preparing, { ...changed, disks, awaited: [initrd] }, v.provided(initrd));
+  const nics = { [v.port]: { port: v.port, binding: 'b', bindingUid: 'B', mac: 'm', mtu: 1450 } };
+  const { asked } = did(preparing, { ...changed, disks, nics, awaited: [initrd] }, v.provided(initrd));
   const { event } = asked[0]?.params as { event: { spec: { cpus: number; nics: unknown[]; disks: unknown[] } } };
   assert.equal([event.spec.cpus, event.spec.nics.length, event.spec.disks.length], [1, 1, 1]);
   const rows = [

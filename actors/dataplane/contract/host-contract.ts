@@ -2,7 +2,8 @@
  * The host part of the dataplane's interface: observing the host, listing our objects on it, and removing objects
  * without an owner. `agent` calls it; tests and the demo use `residue` to prove that nothing was left.
  */
-import type { HostInventory, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/inventory-schema';
+import type { OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { Call } from './call-contract.ts';
 
 export interface HostObservation {

@@ -3,10 +3,11 @@
  * QEMU outlives the worker process; every method finds it again by pidfile, start time and QMP. Effects of
  * `incarnation` call it. Promise: an owner uid and run epoch never has two QEMU processes.
  */
-import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
+import type { DiskStanding, NicStanding } from '@photoncloud/machines/values/device-slots';
 import type { Failure } from '@photoncloud/machines/values/failures';
 import type {
   IncarnationDisk,
+  IncarnationNic,
   IncarnationProof,
   IncarnationSpec,
   OwnerToken,
@@ -74,10 +75,19 @@ export interface GuestReading {
 /** Below it, a worker serves what the guests of its VMs say of themselves: `/guests/<tenant>/<vm>`. */
 export const guestPath = '/guests/';
 
-/** All disks that a run is to have, each in its slot. */
-export interface DiskPlug {
+/** All disks and NICs that a run is to have, each in its slot. */
+export interface DevicePlug {
   readonly incarnation: IncarnationSpec;
   readonly disks: readonly IncarnationDisk[];
+  /** Absent: its NICs stay what they are. */
+  readonly nics?: readonly IncarnationNic[] | undefined;
+  /** Bindings whose taps are wired: the guest may have these NICs. */
+  readonly wired?: readonly string[] | undefined;
+}
+
+export interface DeviceStandings {
+  readonly disks: readonly DiskStanding[];
+  readonly nics: readonly NicStanding[];
 }
 
 /** Below it, a worker serves the consoles of its VMs, to read and as streams: `/consoles/<tenant>/<vm>`. */
@@ -127,12 +137,13 @@ export interface IncarnationDataplane {
    */
   resizeDisk(resize: DiskResize, call: Call): Promise<void>;
   /**
-   * Plugs the disks that the run does not have, and asks the guest to release those that it has beside them. Says of
-   * each what came of it, and is to be asked again for what is not done: one that the guest does not release stays
-   * with it, and so does one that is wanted back, which then leaves first. No error when everything is so already.
+   * Plugs the disks and NICs that the run does not have, and asks the guest to release those that it has beside them.
+   * Says of each what came of it, and is to be asked again for what is not done: one that the guest does not release
+   * stays with it, and so does one that is wanted back, which then leaves first. Of a NIC whose tap is not wired, QEMU
+   * has the tap, and its guest nothing. No error when everything is so already.
    * @throws fault `incarnation_missing`, `run_is_sent`; defeat `plug_unsupported`; unknown `qmp_timeout`
    */
-  plugDisks(plug: DiskPlug, call: Call): Promise<readonly DiskStanding[]>;
+  plugDevices(plug: DevicePlug, call: Call): Promise<DeviceStandings>;
   /** Power button, then `quit`, then SIGKILL by pid and start time. No error when the process has already ended. */
   stopIncarnation(stop: IncarnationStop, call: Call): Promise<{ readonly how: 'absent' | 'guest' | 'quit' | 'killed' }>;
   readIncarnation(incarnation: IncarnationRef, call: Call): Promise<IncarnationReading>;

@@ -4,7 +4,7 @@
  * Promise: every running QEMU process and every address of a tap of ours is listed, whether or not the store knows it.
  */
 import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
-import type { FoundPort, FoundRun, HostInventory } from '@photoncloud/machines/values/wiring';
+import type { FoundPort, FoundRun, HostInventory } from '@photoncloud/machines/values/inventory-schema';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { macOfLine, readDhcpHosts } from '../dhcp/dhcp-hosts.ts';
 import { listRuns } from '../hypervisor/qemu-folder.ts';

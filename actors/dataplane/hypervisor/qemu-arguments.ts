@@ -4,7 +4,7 @@
  * nothing (docs/threats.md#t8). Called by qemu-start.ts and a test.
  */
 import path from 'node:path';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import type { DiskSource, IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import { seedSerial } from '../seed/seed-disk.ts';
 import { keyObject } from '../tls-key.ts';
@@ -50,6 +50,7 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
   const { files } = parts;
   const slots = spec.diskSlots;
   const busOf = (slot: number): string | null => (slots === undefined ? null : rootPort(slot));
+  const nicBus = (slot: number): string | null => (spec.nicSlots === undefined ? null : nicPort(slot));
   return [
     ...(parts.libDir === undefined ? [] : ['-L', parts.libDir]),
     '-name',
@@ -89,8 +90,9 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
     'on,obsolete=deny,spawn=deny,resourcecontrol=deny',
     '-run-with',
     `user=${parts.guestUid}:${parts.guestUid},chroot=${files.emptyFolder}`,
-    ...spec.nics.flatMap((nic, index) => nicArguments(nic, index, parts)),
-    ...(slots === undefined ? [] : portArguments(slots)),
+    ...(spec.nicSlots === undefined ? [] : nicPortArguments(spec.nicSlots)),
+    ...slotted(spec.nics).flatMap(([slot, nic]) => nicArguments(nic, slot, nicBus(slot), parts)),
+    ...(slots === undefined ? [] : diskPortArguments(slots)),
     ...slotted(spec.disks).flatMap(([slot, disk]) => diskArguments(disk, slot, busOf(slot), parts)),
     ...(spec.seed === undefined ? [] : seedArguments(files.seed, busOf(slots ?? 0))),
     ...(spec.guestAgent === true ? guestAgentArguments(files.guestSocket) : []),
@@ -100,21 +102,28 @@ export function incarnationArguments(spec: IncarnationSpec, parts: IncarnationPa
   ];
 }
 
-function nicArguments(nic: IncarnationNic, index: number, parts: IncarnationParts): string[] {
+function nicArguments(nic: IncarnationNic, slot: number, bus: string | null, parts: IncarnationParts): string[] {
   return [
     '-netdev',
-    JSON.stringify({ type: 'tap', id: `n${index}`, ifname: parts.tapOf(nic), script: 'no', downscript: 'no' }),
+    JSON.stringify({ type: 'tap', id: tapBackend(slot), ifname: parts.tapOf(nic), script: 'no', downscript: 'no' }),
     '-device',
-    JSON.stringify({
-      driver: 'virtio-net-pci',
-      id: `nic${index}`,
-      netdev: `n${index}`,
-      mac: nic.mac,
-      host_mtu: nic.mtu,
-      romfile: '',
-    }),
+    JSON.stringify(nicDevice(nic, slot, bus)),
   ];
 }
+
+/** What QEMU calls the tap that it has open for the NIC of a slot. */
+export const tapBackend = (slot: number): string => `n${slot}`;
+
+/** @param bus its root port; null: the root bus, where it stays as long as QEMU lives */
+export const nicDevice = ({ mac, mtu }: IncarnationNic, slot: number, bus: string | null) => ({
+  driver: 'virtio-net-pci',
+  id: `nic${slot}`,
+  ...(bus === null ? {} : { bus }),
+  netdev: tapBackend(slot),
+  mac,
+  host_mtu: mtu,
+  romfile: '',
+});
 
 /** The folder of the key for an export on another host; QEMU reads it before its root is the empty folder. */
 export const keyFolder = (emptyFolder: string, slot: number): string =>
@@ -188,28 +197,52 @@ function diskArguments(disk: IncarnationDisk, slot: number, bus: string | null, 
 
 /** The root port of a slot: QEMU plugs nothing into the root bus of a q35 machine while the guest runs. */
 export const rootPort = (slot: number): string => `slot${slot}`;
+export const nicPort = (slot: number): string => `nicslot${slot}`;
 
-/** Above what QEMU gives to NICs by itself: it counts from 1 and knows 32. */
-const firstPortAddress = 0x10;
+interface Ports {
+  readonly count: number;
+  readonly nameOf: (slot: number) => string;
+  /** Device of the root bus of the first eight, above what QEMU gives out by itself: it counts from 1 and knows 32. */
+  readonly address: number;
+  /** Of the first one; no two ports have the same. */
+  readonly chassis: number;
+  readonly takesPlugs: (slot: number) => boolean;
+}
 
-/**
- * Root ports for all disks that a run may have, and one for the seed disk: a Linux guest names its disks by their
- * buses, and the seed disk is to be the last. Eight ports share a device of the root bus.
- */
-function portArguments(slots: number): string[] {
-  return Array.from({ length: slots + 1 }, (_, slot) => [
+/** Eight ports share a device of the root bus. */
+const portArguments = ({ count, nameOf, address, chassis, takesPlugs }: Ports): string[] =>
+  Array.from({ length: count }, (_, slot) => [
     '-device',
     JSON.stringify({
       driver: 'pcie-root-port',
-      id: rootPort(slot),
+      id: nameOf(slot),
       bus: 'pcie.0',
-      addr: `${(firstPortAddress + Math.trunc(slot / 8)).toString(16)}.${slot % 8}`,
+      addr: `${(address + Math.trunc(slot / 8)).toString(16)}.${slot % 8}`,
       multifunction: true,
-      chassis: slot + 1,
-      hotplug: slot < slots,
+      chassis: chassis + slot,
+      hotplug: takesPlugs(slot),
     }),
   ]).flat();
-}
+
+/**
+ * For all NICs that a run may have. Firmware counts buses by these addresses: the first NIC is on the first bus, which
+ * is where other clouds have it, and no disk that comes or goes changes the name that a guest gives it.
+ */
+const nicPortArguments = (count: number): string[] =>
+  portArguments({ count, nameOf: nicPort, address: 0x0c, chassis: 0x40, takesPlugs: () => true });
+
+/**
+ * For all disks that a run may have, and one for the seed disk: a Linux guest names its disks by their buses, and the
+ * seed disk is to be the last.
+ */
+const diskPortArguments = (slots: number): string[] =>
+  portArguments({
+    count: slots + 1,
+    nameOf: rootPort,
+    address: 0x10,
+    chassis: 1,
+    takesPlugs: (slot) => slot < slots,
+  });
 
 /**
  * The seed disk comes last, so that no other disk of the guest gets another name; it is never booted from. A virtio

@@ -6,7 +6,7 @@
  */
 import { link, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import type { DiskSource, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { exportPaths, type ExportPaths } from '../export/export-folder.ts';

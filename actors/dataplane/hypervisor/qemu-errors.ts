@@ -90,7 +90,15 @@ export const plugUnsupported = (actor: string): PhotonError =>
   new PhotonError(
     'defeat',
     'plug_unsupported',
-    `The QEMU of ${actor} has no ports for more disks: an older release has started it. Restart the VM.`,
+    `The QEMU of ${actor} has no ports for more devices: an older release has started it. Restart the VM.`,
+  );
+
+export const plugImpossible = (processor: string): PhotonError =>
+  new PhotonError(
+    'defeat',
+    'plug_impossible',
+    `Devices are plugged into a guest that runs on hosts with x64 or arm64 only, and this one is ${processor}. ` +
+      'Restart the VM, which begins with what is declared.',
   );
 
 export const sizeUnseen = (volume: string, sizeMib: number, why: string): PhotonError =>

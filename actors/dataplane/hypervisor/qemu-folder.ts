@@ -8,7 +8,7 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
-import type { IncarnationDisk, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { IncarnationDisk, IncarnationNic, OwnerToken } from '@photoncloud/machines/values/wiring';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { fileError } from '../kernel-errors.ts';
 import { hashName } from '../kernel-names.ts';
@@ -27,8 +27,8 @@ export interface IncarnationPaths extends IncarnationFiles {
   readonly endFile: string;
   /** The user as whom QEMU runs. */
   readonly uidFile: string;
-  /** Which volume is which disk of QEMU, in its order. */
-  readonly disksFile: string;
+  /** Which volume is which disk of QEMU, and which port is which NIC. */
+  readonly keptFiles: Readonly<Record<DeviceKind, string>>;
   /** There while its guest was asked to freeze its file systems, and has not thawed them yet. */
   readonly frozenFile: string;
   /** Its control group; null when guests have none on this host. */
@@ -54,7 +54,7 @@ export function pathsOfId(site: DataplaneSite, id: string): IncarnationPaths {
     ownerFile: path.join(runFolder, 'owner'),
     endFile: path.join(runFolder, 'end'),
     uidFile: path.join(runFolder, 'uid'),
-    disksFile: path.join(runFolder, 'disks'),
+    keptFiles: { disk: path.join(runFolder, 'disks'), nic: path.join(runFolder, 'nics') },
     frozenFile: path.join(runFolder, 'frozen'),
     group: site.guestGroups === null ? null : path.join(site.guestGroups, id),
     emptyFolder: path.join(runFolder, 'empty'),
@@ -83,9 +83,13 @@ export async function makeRunFolders(site: DataplaneSite, paths: IncarnationPath
   }
 }
 
-const disksSchema = z.array(
+/** What comes to a run and goes from it while its guest runs. */
+export type DeviceKind = 'disk' | 'nic';
+
+const keptSchema = z.array(
   z.object({
-    volume: z.string(),
+    volume: z.string().optional(),
+    port: z.string().optional(),
     uid: z.string(),
     /** Absent in what an older release has written: its place in the list. */
     slot: z.int().optional(),
@@ -94,30 +98,49 @@ const disksSchema = z.array(
   }),
 );
 
-/** Which volume is in a slot of a QEMU; written before QEMU is told of it, and removed after it has forgotten it. */
-export interface KeptDisk {
-  readonly volume: string;
+/** What is in a slot of a QEMU; written before QEMU is told of it, and removed after it has forgotten it. */
+export interface KeptDevice {
+  /** Actor id of the volume, or of the port. */
+  readonly name: string;
+  /** Of the volume, or of the port's binding, which has the tap. */
   readonly uid: string;
   readonly slot: number;
   readonly leaving: boolean;
 }
 
-export const keptDisk = (slot: number, { volume, volumeUid }: IncarnationDisk): KeptDisk => ({
-  volume,
+export const keptDisk = (slot: number, { volume, volumeUid }: IncarnationDisk): KeptDevice => ({
+  name: volume,
   uid: volumeUid,
   slot,
   leaving: false,
 });
+export const keptNic = (slot: number, { port, bindingUid }: IncarnationNic): KeptDevice => ({
+  name: port,
+  uid: bindingUid,
+  slot,
+  leaving: false,
+});
 
-/** Called before QEMU is started, and before one that runs gets or loses a disk. */
-export const keepDisks = (paths: IncarnationPaths, disks: readonly KeptDisk[]): Promise<void> =>
-  createFile(paths.disksFile, async (_, handle) => handle.writeFile(JSON.stringify(disks)));
+/** Called before QEMU is started, and before one that runs gets or loses a device. */
+export function keepDevices(
+  { keptFiles }: IncarnationPaths,
+  kind: DeviceKind,
+  devices: readonly KeptDevice[],
+): Promise<void> {
+  const rows = devices.map(({ name, ...rest }) => ({ [kind === 'disk' ? 'volume' : 'port']: name, ...rest }));
+  return createFile(keptFiles[kind], async (_, handle) => handle.writeFile(JSON.stringify(rows)));
+}
 
 /** None of a run that an older release has started. */
-export async function readDisks(paths: IncarnationPaths): Promise<readonly KeptDisk[]> {
-  const text = await readTextFile(paths.disksFile);
-  const disks = text === undefined ? [] : disksSchema.parse(JSON.parse(text));
-  return disks.map(({ slot, leaving = false, ...disk }, index) => ({ ...disk, slot: slot ?? index, leaving }));
+export async function readDevices({ keptFiles }: IncarnationPaths, kind: DeviceKind): Promise<readonly KeptDevice[]> {
+  const text = await readTextFile(keptFiles[kind]);
+  const rows = text === undefined ? [] : keptSchema.parse(JSON.parse(text));
+  return rows.map(({ volume, port, uid, slot, leaving = false }, index) => ({
+    name: volume ?? port ?? '',
+    uid,
+    slot: slot ?? index,
+    leaving,
+  }));
 }
 
 /** Called when its QEMU has ended. @returns false when there was nothing */

@@ -2,11 +2,15 @@
  * The hypervisor part of the dataplane: start, resume, watch, stop, read, clean. Each change takes the lock of the
  * incarnation and checks its fence. Called by linux-dataplane.ts only.
  */
-import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';
 import type { Call } from '../contract/call-contract.ts';
-import type { IncarnationDataplane, IncarnationReading, IncarnationRef } from '../contract/incarnation-contract.ts';
+import type {
+  DeviceStandings,
+  IncarnationDataplane,
+  IncarnationReading,
+  IncarnationRef,
+} from '../contract/incarnation-contract.ts';
 import { dropEmptyRunFolders } from '../dataplane-site.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { runIsSent } from '../migration/migration-errors.ts';
@@ -21,7 +25,7 @@ import type { ConsoleStreams } from './qemu-console-stream.ts';
 import { incarnationId, pathsOf, removeRun } from './qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
-import { plugDisks } from './qemu-plug.ts';
+import { plugDevices } from './qemu-plug.ts';
 import { resizeShared, type QemuRun } from './qemu-resize.ts';
 import { awaitDisks, awaitStall } from './qemu-stall.ts';
 import { startQemu } from './qemu-start.ts';
@@ -98,14 +102,14 @@ export function incarnationOperations(
         );
       return resizeShared(resize, attempt, call.signal);
     },
-    plugDisks: (plug, call) => {
+    plugDevices: (plug, call) => {
       const { incarnation } = plug;
-      // The lock is held only for each look at a guest that has not released a disk yet.
-      const attempt = (work: (run: QemuRun) => Promise<readonly DiskStanding[]>) =>
+      // The lock is held only for each look at a guest that has not released a device yet.
+      const attempt = (work: (run: QemuRun) => Promise<DeviceStandings>) =>
         change('incarnation', lockOf(incarnation), incarnation.owner, call, async () =>
           work(await present(incarnation)),
         );
-      return plugDisks(site, plug, attempt, call.signal);
+      return plugDevices(site, plug, attempt, call.signal);
     },
     stopIncarnation: (stop, call) =>
       change('incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>

@@ -1,8 +1,8 @@
 /**
- * Disks that come and go while a guest runs, with the real QEMU in its sandbox: local ones in either format, and one
- * through an export of the host. The guest is a boot sector, so it never answers a request to release a disk, which is
- * then kept until its reset; whoever asks again, also after an attempt that was cut off, finds what is there. A guest
- * that answers is in cluster-tests/cluster/plugged-disks.test.ts.
+ * Disks and NICs that come and go while a guest runs, with the real QEMU in its sandbox: local disks in either format,
+ * one through an export of the host, and taps. The guest is a boot sector, so it never answers a request to release
+ * one, which is then kept until its reset; whoever asks again, also after an attempt that was cut off, finds what is
+ * there. A guest that answers is in cluster-tests/cluster/volume-snapshots.test.ts.
  */
 // needs: kernel
 // test limit: 60 s
@@ -11,7 +11,7 @@ import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { z } from 'zod';
-import type { DiskFormat, IncarnationDisk, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import type { DiskFormat, IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import {
   codeOf,
   inOwnNamespaces,
@@ -19,19 +19,23 @@ import {
   openForTests,
   ownerOf,
   smallGuest,
+  tapSpec,
   testOptions,
   testQemu,
 } from '../dataplane-for-tests.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { foldersOf } from '../dataplane-site.ts';
+import { KernelNames } from '../kernel-names.ts';
 import { echoingGuest } from './echoing-guest-for-tests.ts';
-import { pathsOf, readDisks } from './qemu-folder.ts';
+import { giveTap } from './qemu-descriptors.ts';
+import { pathsOf, readDevices } from './qemu-folder.ts';
 import { QmpClient } from './qmp-client.ts';
 
 const qemu = testQemu();
 const blocksSchema = z.array(
   z.object({ qdev: z.string().default(''), inserted: z.object({ image: z.object({ 'virtual-size': z.int() }) }) }),
 );
+const filtersSchema = z.array(z.object({ name: z.string(), 'main-mac': z.string() }));
 const setsSchema = z.array(z.object({ fds: z.array(z.unknown()) }));
 
 const local = (name: string, format: DiskFormat, slot: number): IncarnationDisk => ({
@@ -39,6 +43,16 @@ const local = (name: string, format: DiskFormat, slot: number): IncarnationDisk 
   volumeUid: name.toUpperCase(),
   serial: name,
   format,
+  slot,
+});
+
+const tap = tapSpec();
+const nicOf = (slot: number, { port, owner, mac, mtu } = tap): IncarnationNic => ({
+  port,
+  binding: owner.actor,
+  bindingUid: owner.uid,
+  mac,
+  mtu,
   slot,
 });
 
@@ -55,10 +69,12 @@ function declare(): void {
     ...smallGuest,
     disks: [boot],
     diskSlots: 8,
+    nicSlots: 8,
     seed: { instanceId: 'I', hostname: 'web', userData: null, sshKeys: [], network: true },
   };
   const options = testOptions(folder);
-  const site = { options, folders: foldersOf(options), guestGroups: null } as unknown as DataplaneSite;
+  const names = new KernelNames(options.cluster);
+  const site = { options, names, folders: foldersOf(options), guestGroups: null } as unknown as DataplaneSite;
   const paths = pathsOf(site, spec.owner);
   const ensure = async ({ volumeUid, format }: IncarnationDisk, sizeMib: number) => {
     const owner = ownerOf(`replica/acme/${volumeUid.toLowerCase()}@w1`);
@@ -66,11 +82,17 @@ function declare(): void {
   };
   /** Names of the disks with what came of them. */
   const plug = async (...disks: readonly IncarnationDisk[]): Promise<string> => {
-    const standings = await (await opened).plugDisks({ incarnation: spec, disks }, nextCall());
-    return standings
+    const standings = await (await opened).plugDevices({ incarnation: spec, disks }, nextCall());
+    return standings.disks
       .map(({ volume, standing, error }) => `${path.basename(volume)} ${error?.code ?? standing}`)
       .toSorted()
       .join(', ');
+  };
+  /** The same of NICs, beside the disk that it boots from. @param wired whether their taps are */
+  const plugNics = async (nics: readonly IncarnationNic[], wired: boolean): Promise<string> => {
+    const ask = { incarnation: spec, disks: [boot], nics, wired: wired ? nics.map(({ binding }) => binding) : [] };
+    const standings = await (await opened).plugDevices(ask, nextCall());
+    return standings.nics.map(({ port, standing, error }) => `${port} ${error?.code ?? standing}`).join(', ');
   };
 
   const asking = async <Result>(work: (client: QmpClient) => Promise<Result>): Promise<Result> => {
@@ -100,7 +122,7 @@ function declare(): void {
     writeFileSync(file, echoingGuest);
     truncateSync(file, 4 << 20);
     const started = await (await opened).startIncarnation(spec, nextCall());
-    assert.is(started.diskSlots, 8);
+    assert.equal([started.diskSlots, started.nicSlots], [8, 8]);
     await (await opened).resumeIncarnation(spec, nextCall());
   });
 
@@ -158,7 +180,7 @@ function declare(): void {
     assert.is(await plug(boot, logs), 'boot plugged, data leaving, logs plugged, more leaving, shared leaving');
     assert.ok((await guestDisks()).includes('disk1 24'));
     assert.equal(
-      (await readDisks(paths))
+      (await readDevices(paths, 'disk'))
         .filter(({ leaving }) => leaving)
         .map(({ uid }) => uid)
         .toSorted(),
@@ -169,21 +191,74 @@ function declare(): void {
     await (await opened).resetIncarnation(spec, nextCall());
     assert.is(await plug(boot, data, logs), 'boot plugged, data plugged, logs plugged');
     assert.equal(await guestDisks(), ['disk0 4', 'disk1 24', 'disk5 32']);
-    assert.equal((await readDisks(paths)).map(({ uid }) => uid).toSorted(), ['BOOT', 'DATA', 'LOGS']);
+    assert.equal((await readDevices(paths, 'disk')).map(({ uid }) => uid).toSorted(), ['BOOT', 'DATA', 'LOGS']);
     assert.equal(
       readdirSync(paths.emptyFolder).filter((name) => name.startsWith('key')),
       [],
     );
   });
 
+  /** The NICs of the guest with their MACs. */
+  const guestNics = () =>
+    asking(async (client) => {
+      const filters = filtersSchema.parse(await client.execute('query-rx-filter'));
+      return filters.map(({ name, 'main-mac': mac }) => `${name} ${mac}`);
+    });
+  const isHeld = async (): Promise<boolean> => (await (await opened).readTap(tap, nextCall())).carrier;
+
+  test('QEMU opens a tap, and the guest has its NIC once that is wired', async () => {
+    assert.is(await plugNics([nicOf(2)], true), `${tap.port} tap_missing`);
+    await (await opened).createTap(tap, nextCall());
+    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], false), `${tap.port} opened`);
+    assert.equal([await guestNics(), await isHeld()], [[], true]);
+    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
+    assert.equal(await guestNics(), [`nic2 ${tap.mac}`]);
+    assert.equal(
+      (await readDevices(paths, 'nic')).map(({ name, slot }) => [name, slot]),
+      [[tap.port, 2]],
+    );
+  });
+
+  test('a NIC whose tap is not wired goes without asking; a guest that does not answer keeps the other', async () => {
+    const second = tapSpec(12);
+    await (await opened).createTap(second, nextCall());
+    const ask = { incarnation: spec, disks: [boot], nics: [nicOf(2), nicOf(0, second)], wired: [tap.owner.actor] };
+    const { nics } = await (await opened).plugDevices(ask, nextCall());
+    assert.equal(
+      nics.map(({ standing }) => standing),
+      ['plugged', 'opened'],
+    );
+    assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
+    assert.is((await (await opened).readTap(second, nextCall())).carrier, false);
+    // As an attempt that was cut off leaves it: QEMU has the descriptor, and no use for it.
+    assert.is(await codeOf(giveTap(paths, site.names.tapOf(second.owner), 'n2')), 'qmp_refused');
+    assert.is((await (await opened).readTap(second, nextCall())).carrier, true);
+    assert.is(await plugNics([], true), `${tap.port} leaving`);
+    assert.equal([await guestNics(), await isHeld()], [[`nic2 ${tap.mac}`], true]);
+    await (await opened).resetIncarnation(spec, nextCall());
+    assert.is(await plugNics([], true), '');
+    assert.equal([await guestNics(), await isHeld(), await readDevices(paths, 'nic')], [[], false, []]);
+    assert.is((await (await opened).plugDevices({ incarnation: spec, disks: [boot] }, nextCall())).nics.length, 0);
+    assert.is(await plugNics([nicOf(2, second)], false), `${second.port} opened`);
+    assert.is(await plugNics([], false), '');
+    for (const one of [tap, second]) await (await opened).removeTap(one, nextCall());
+  });
+
   test('the QEMU of an older release has no ports: nothing is plugged', async () => {
-    const { diskSlots: _, ...older } = { ...spec, owner: ownerOf('incarnation/acme/older@w1'), disks: [] };
-    const { slot: __, ...first } = local('old', 'raw', 0);
+    const {
+      diskSlots: _,
+      nicSlots: __,
+      ...older
+    } = { ...spec, owner: ownerOf('incarnation/acme/older@w1'), disks: [] };
+    const { slot: ___, ...first } = local('old', 'raw', 0);
     await ensure(first, 4);
     const old: IncarnationSpec = { ...older, disks: [first] };
     const started = await (await opened).startIncarnation(old, nextCall());
     assert.is('diskSlots' in started, false);
-    assert.is(await codeOf((await opened).plugDisks({ incarnation: old, disks: [] }, nextCall())), 'plug_unsupported');
+    assert.is(
+      await codeOf((await opened).plugDevices({ incarnation: old, disks: [] }, nextCall())),
+      'plug_unsupported',
+    );
     for (const one of [old, spec]) {
       await (await opened).stopIncarnation({ incarnation: one, graceMs: 0 }, nextCall());
       await (await opened).cleanIncarnation(one, nextCall());

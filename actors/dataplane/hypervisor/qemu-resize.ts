@@ -13,15 +13,15 @@ import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import type { DiskSource, IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { z } from 'zod';
 import type { DiskResize } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { doorName } from './qemu-arguments.ts';
+import { descriptorSets } from './qemu-descriptors.ts';
 import { diskAbsent, sizeUnseen } from './qemu-errors.ts';
-import { listRuns, readDisks, type IncarnationPaths } from './qemu-folder.ts';
-import { descriptorSets } from './qemu-plug.ts';
+import { listRuns, readDevices, type IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 import type { QmpClient } from './qmp-client.ts';
@@ -50,7 +50,7 @@ export async function findDiskUser(
 ): Promise<DiskUser | null> {
   for (const { paths } of await listRuns(site)) {
     if ((await findIncarnation(paths)) === null) continue;
-    const slot = (await readDisks(paths)).find(({ uid }) => uid === volumeUid)?.slot;
+    const slot = (await readDevices(paths, 'disk')).find(({ uid }) => uid === volumeUid)?.slot;
     const client = await sessions.client(paths);
     const nodes = nodesSchema.parse(await client.execute('query-named-block-nodes', { flat: true }));
     // `f0` is the file, and `d0` the disk on it (qemu-arguments.ts).

@@ -8,7 +8,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import type { Failure } from '@photoncloud/machines/values/failures';
 import { type IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';

@@ -8,28 +8,28 @@
 import { access, open, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
-import type { IncarnationDisk, IncarnationNic, IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import { slotted } from '@photoncloud/machines/values/device-slots';
+import type { IncarnationDisk, IncarnationSpec } from '@photoncloud/machines/values/wiring';
 import type { IncarnationStarted } from '../contract/incarnation-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { blobPath } from '../image/copy-paths.ts';
 import { errnoOf } from '../kernel-errors.ts';
-import { ownerOfAlias } from '../owner-alias.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { keepRecords } from '../metadata/metadata-records.ts';
-import { tapMissing } from '../tap/tap-errors.ts';
 import { requireDescriptors } from '../descriptor-reserve.ts';
 import { checkSeed, seedImage, writeSeed } from '../seed/seed-disk.ts';
 import { replicaPath } from '../volume/replica-paths.ts';
-import { checkActor, checkCount, checkDigest, checkMac, checkOwner, checkUid } from '../wiring-checks.ts';
+import { checkActor, checkCount, checkDigest, checkOwner } from '../wiring-checks.ts';
 import { defaultMachineType, incarnationArguments } from './qemu-arguments.ts';
 import { makeGroup } from './qemu-cgroup.ts';
 import { openDoors, removeKeys } from './qemu-doors.ts';
 import { fileMissing, olderRunAlive, placedEarlier } from './qemu-errors.ts';
-import { keepDisks, keptDisk, listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
+import { keepDevices, keptDisk, keptNic, listRuns, makeRunFolders, pathsOf } from './qemu-folder.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { claimGuestUid, launchQemu } from './qemu-launch.ts';
-import { checkDisks, readDiskSlots } from './qemu-plug.ts';
+import { checkDisks } from './qemu-plug-disk.ts';
+import { checkNics, requireTap, tapOf } from './qemu-plug-nic.ts';
+import { readSlots } from './qemu-plug.ts';
 import { findIncarnation, qmpAnswerMs } from './qemu-session.ts';
 import type { IncarnationSessions } from './qemu-session.ts';
 
@@ -50,9 +50,15 @@ export async function startQemu(
   await requireParts(site, spec);
   const seed = spec.seed === undefined ? null : seedImage(spec, spec.seed, userDataOf(site, spec));
   await makeRunFolders(site, paths, spec.owner);
-  await keepDisks(
+  await keepDevices(
     paths,
+    'disk',
     slotted(spec.disks).map(([slot, disk]) => keptDisk(slot, disk)),
+  );
+  await keepDevices(
+    paths,
+    'nic',
+    slotted(spec.nics).map(([slot, nic]) => keptNic(slot, nic)),
   );
   if (seed !== null) await writeSeed(paths.seed, seed);
   await keepRecords(paths.runFolder, spec, (nic) => tapOf(site, nic));
@@ -84,12 +90,8 @@ function checkIncarnation(spec: IncarnationSpec): void {
       'spec_invalid',
       `machineType must be a versioned q35 machine type such as ${defaultMachineType}; got ${spec.machineType}.`,
     );
-  spec.nics.forEach((nic, index) => {
-    checkActor(`nics.${index}.binding`, nic.binding);
-    checkUid(`nics.${index}.bindingUid`, nic.bindingUid);
-    checkMac(`nics.${index}.mac`, nic.mac);
-    checkCount(`nics.${index}.mtu`, nic.mtu, 576, 65535);
-  });
+  checkNics(spec.nics, spec.nicSlots ?? spec.nics.length);
+  if (spec.nicSlots !== undefined) checkCount('nicSlots', spec.nicSlots, spec.nics.length, 32);
   checkDisks(spec.disks, spec.diskSlots ?? spec.disks.length);
   if (spec.diskSlots !== undefined) checkCount('diskSlots', spec.diskSlots, spec.disks.length, 32);
   if (spec.seed !== undefined) checkSeed(spec.seed);
@@ -115,17 +117,11 @@ async function refuseOlderRuns(site: DataplaneSite, spec: IncarnationSpec): Prom
   }
 }
 
-const tapOf = (site: DataplaneSite, nic: IncarnationNic): string =>
-  site.names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
 const diskFile = (site: DataplaneSite, disk: IncarnationDisk): string =>
   replicaPath(site.folders.volumes, disk.volumeUid, disk.format);
 
 async function requireParts(site: DataplaneSite, spec: IncarnationSpec): Promise<void> {
-  for (const nic of spec.nics) {
-    const tap = await site.links.host.link(tapOf(site, nic));
-    const owner = ownerOfAlias(site.options.cluster, tap?.ifalias);
-    if (owner?.actor !== nic.binding || owner.uid !== nic.bindingUid) throw tapMissing(tapOf(site, nic), nic.port);
-  }
+  for (const nic of spec.nics) await requireTap(site, nic);
   for (const disk of spec.disks.filter(({ source = null }) => source === null)) {
     if (!(await exists(diskFile(site, disk)))) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
   }
@@ -206,14 +202,15 @@ async function describe(
   started: boolean,
 ): Promise<IncarnationStarted> {
   const client = await sessions.client(paths);
-  const [runStatus, type, diskSlots] = await Promise.all([
+  const [runStatus, type, { diskSlots, nicSlots }] = await Promise.all([
     sessions.status(paths),
     readMachineType(client.execute('qom-get', { path: '/machine', property: 'type' }, qmpAnswerMs)),
-    readDiskSlots(client),
+    readSlots(client),
   ]);
   return {
     ...identity,
     ...(diskSlots === 0 ? {} : { diskSlots }),
+    ...(nicSlots === 0 ? {} : { nicSlots }),
     qemuVersion: client.version,
     machineType: type ?? spec.machineType ?? defaultMachineType,
     started,

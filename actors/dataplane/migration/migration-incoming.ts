@@ -5,7 +5,7 @@
  * writes the files any more.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import { type IncomingDoor } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { z } from 'zod';

@@ -9,7 +9,7 @@
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { slotted } from '@photoncloud/machines/values/disk-slots';
+import { slotted } from '@photoncloud/machines/values/device-slots';
 import { methodFor } from '@photoncloud/machines/values/migration-limits';
 import type { IncarnationSpec, MigrationProgress, OutgoingSpec } from '@photoncloud/machines/values/wiring';
 import { describeCause } from '@photoncloud/runtime/contract/errors';

@@ -4,6 +4,12 @@ import type { ErrorRule } from '../kernel-errors.ts';
 
 export const tapErrors: readonly ErrorRule[] = [
   {
+    matches: /^absent /,
+    group: 'fault',
+    code: 'tap_missing',
+    advice: 'The tap is gone; bind the port again.',
+  },
+  {
     matches: /open: No such file|\/dev\/net\/tun/i,
     group: 'defeat',
     code: 'tun_missing',

@@ -8,7 +8,7 @@ import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
 import { z } from 'zod';
 import type { VolumeFigures } from '../contract/storage-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
-import { listRuns, readDisks, type IncarnationPaths } from '../hypervisor/qemu-folder.ts';
+import { listRuns, readDevices, type IncarnationPaths } from '../hypervisor/qemu-folder.ts';
 import { findIncarnation, qmpAnswerMs, type IncarnationSessions } from '../hypervisor/qemu-session.ts';
 import { inBatches } from '../process-lookup.ts';
 import { listFolder } from '../storage-files.ts';
@@ -66,7 +66,7 @@ async function usedBy(
   paths: IncarnationPaths,
   only: string | null,
 ): Promise<readonly VolumeFigures[]> {
-  const disks = await readDisks(paths);
+  const disks = await readDevices(paths, 'disk');
   const wanted = disks.some(({ uid }) => only === null || uid === only);
   if (!wanted || (await findIncarnation(paths)) === null) return [];
   try {
@@ -83,7 +83,7 @@ async function usedBy(
         writeOperations: stats.wr_operations,
         flushOperations: stats.flush_operations,
       };
-      return [{ volume: disk.volume, uid: disk.uid, figures }];
+      return [{ volume: disk.name, uid: disk.uid, figures }];
     });
   } catch (error) {
     if (error instanceof PhotonError) return [];

@@ -78,7 +78,7 @@ const named: Readonly<Record<string, readonly Named[]>> = {
   resumeIncarnation: qmpErrors,
   pauseIncarnation: qmpErrors,
   resetIncarnation: qmpErrors,
-  plugDisks: qmpErrors,
+  plugDevices: qmpErrors,
   resizeDisk: [...qmpErrors, ['fault', 'size_unseen']],
   stopIncarnation: [
     ['fault', 'qemu_stuck'],

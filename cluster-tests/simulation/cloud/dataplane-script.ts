@@ -320,7 +320,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   const resize = { incarnation: incarnation(), volumeUid: 'DISK', sizeMib: 8 };
   await step('resized before', dp.resizeDisk(resize, nextCall()));
   const plug = { incarnation: incarnation(), disks: [] };
-  await step('plugged before', dp.plugDisks(plug, nextCall()));
+  await step('plugged before', dp.plugDevices(plug, nextCall()));
   await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('started', start(incarnation()), started);
   await step('taken up again', start(incarnation()), started);
@@ -341,7 +341,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
     one.guestMacs,
   ]);
   await step('resized, but not shared', dp.resizeDisk(resize, nextCall()));
-  await step('plugged, without ports', dp.plugDisks(plug, nextCall()));
+  await step('plugged, without ports', dp.plugDevices(plug, nextCall()));
   await step('figures of its disk', dp.readVolumeFigures('DISK'), (all) => all.map((one) => Object.keys(one.figures)));
   await step('a guest without an agent', dp.readGuest(incarnation().owner.actor), ({ answers }) => answers);
   await step('no guest', dp.readGuest('incarnation/acme/none@w1'), ({ answers }) => answers);

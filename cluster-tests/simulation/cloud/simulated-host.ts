@@ -6,7 +6,7 @@
 import type { HostDataplane, ResidueItem } from '@photoncloud/actors/dataplane/contract/host-contract';
 import { segmentInUse } from '@photoncloud/actors/dataplane/segment/segment-errors';
 import { idOf, partsOfId } from '@photoncloud/machines/values/identifiers';
-import type { HostInventory } from '@photoncloud/machines/values/wiring';
+import type { HostInventory } from '@photoncloud/machines/values/inventory-schema';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';

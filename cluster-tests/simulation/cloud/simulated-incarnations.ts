@@ -24,15 +24,14 @@ import {
 } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { stallOf } from '@photoncloud/actors/dataplane/hypervisor/qemu-stall';
 import { runIsSent } from '@photoncloud/actors/dataplane/migration/migration-errors';
-import { KernelNames } from '@photoncloud/actors/dataplane/kernel-names';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
-import type { DiskStanding } from '@photoncloud/machines/values/disk-slots';
+import type { DiskStanding } from '@photoncloud/machines/values/device-slots';
 import type { IncarnationDisk, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
+import { leaveNics, plugNics, tapOf } from './simulated-nics.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
-const names = new KernelNames('sim');
 export const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
 export const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
   incarnation !== undefined && incarnation.status !== 'dead';
@@ -106,15 +105,17 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         if (disk === undefined) throw diskAbsent(incarnation.owner.actor, volumeUid);
         found.sizes.set(volumeUid, sizeMib);
       }),
-    plugDisks: ({ incarnation, disks }, call) =>
-      site.change('plugDisks', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
+    plugDevices: ({ incarnation, disks, ...ofNics }, call) =>
+      site.change('plugDevices', 'incarnation', lockOf(incarnation), incarnation.owner, call, () => {
         const found = find(incarnation);
         if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
         if (found.sending) throw runIsSent(incarnation.owner.actor);
         if (found.hung) throw qmpTimeout(`telling ${incarnation.owner.actor}`, 2_000);
         // A guest that stands still does not answer, and one that runs not always.
         const answers = found.status === 'running' && !found.stalled;
-        return plug(kernel, found, disks, () => answers && site.options.random.fraction() < 0.7);
+        leaveNics(found, ofNics.nics);
+        const standings = plug(kernel, found, disks, () => answers && site.options.random.fraction() < 0.7);
+        return { disks: standings, nics: plugNics(kernel, found, ofNics) };
       }),
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
@@ -163,7 +164,7 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
       throw olderRunAlive(spec.owner.actor, other.owner.runEpoch, other.pid);
   requireParts(kernel, spec);
   const pid = kernel.next();
-  const taps = spec.nics.map((nic) => names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
+  const taps = spec.nics.map(tapOf);
   const incarnation: QemuProcess = {
     id,
     owner: spec.owner,
@@ -192,7 +193,11 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
 function release(found: QemuProcess, answers: () => boolean): void {
   const released = [...found.leaving].filter(() => answers());
   for (const uid of released) found.leaving.delete(uid);
-  found.spec = { ...found.spec, disks: found.spec.disks.filter(({ volumeUid }) => !released.includes(volumeUid)) };
+  found.spec = {
+    ...found.spec,
+    disks: found.spec.disks.filter(({ volumeUid }) => !released.includes(volumeUid)),
+    nics: found.spec.nics.filter(({ bindingUid }) => !released.includes(bindingUid)),
+  };
 }
 
 /** In the order of the real dataplane: what is not wanted any more is asked for, then what is missing is plugged. */
@@ -243,7 +248,7 @@ const isOnHost = ({ source = null }: IncarnationDisk): boolean => source === nul
 /** Checks preconditions in the order of the real dataplane, so that both return the same error. */
 function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
   for (const nic of spec.nics) {
-    const name = names.tapOf({ actor: nic.binding, uid: nic.bindingUid });
+    const name = tapOf(nic);
     const tap = kernel.findTap(name);
     if (tap === undefined || tap.vpc !== null) throw tapMissing(name, nic.port);
   }
@@ -256,7 +261,7 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
     if (sha256 !== undefined && !kernel.copies.has(`${sha256}.${format}`))
       throw fileMissing('image_missing', `The ${format} ${sha256.slice(0, 12)}`);
   for (const nic of spec.nics) {
-    const tap = kernel.findTap(names.tapOf({ actor: nic.binding, uid: nic.bindingUid }));
+    const tap = kernel.findTap(tapOf(nic));
     if (tap?.heldBy !== null) throw new PhotonError('fault', 'tap_busy', `The tap of ${nic.port} is held.`);
   }
   const writes = (incarnation: QemuProcess): boolean =>
@@ -268,8 +273,15 @@ function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {
 
 function describe(incarnation: QemuProcess, started: boolean) {
   const { pid, startTime, spec, status } = incarnation;
-  const slots = spec.diskSlots === undefined ? {} : { diskSlots: spec.diskSlots };
-  const proof = { pid, startTime, qemuVersion: '7.2.0', machineType: spec.machineType ?? 'pc-q35-7.2', ...slots };
+  const { diskSlots, nicSlots, machineType } = spec;
+  const proof = {
+    pid,
+    startTime,
+    qemuVersion: '7.2.0',
+    machineType: machineType ?? 'pc-q35-7.2',
+    ...(diskSlots === undefined ? {} : { diskSlots }),
+    ...(nicSlots === undefined ? {} : { nicSlots }),
+  };
   return { proof, answer: { ...proof, started, runStatus: status } };
 }
 

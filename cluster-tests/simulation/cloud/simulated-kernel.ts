@@ -96,9 +96,9 @@ export interface Tap {
 export interface QemuProcess {
   readonly id: string;
   readonly owner: OwnerToken;
-  /** With the disks that it has now. */
+  /** With the disks and NICs that it has now. */
   spec: IncarnationSpec;
-  /** Uids of the volumes that its guest was asked to release. */
+  /** Uids of the volumes and bindings whose disks and NICs its guest was asked to release. */
   readonly leaving: Set<string>;
   readonly pid: number;
   readonly startTime: string;
