@@ -46,7 +46,7 @@ const local = (name: string, format: DiskFormat, slot: number): IncarnationDisk 
   slot,
 });
 
-const tap = tapSpec();
+const [tap, second] = [tapSpec(), tapSpec(12)];
 const nicOf = (slot: number, { port, owner, mac, mtu } = tap): IncarnationNic => ({
   port,
   binding: owner.actor,
@@ -73,7 +73,7 @@ function declare(): void {
     seed: { instanceId: 'I', hostname: 'web', userData: null, sshKeys: [], network: true },
   };
   const options = testOptions(folder);
-  const names = new KernelNames(options.cluster);
+  const names = new KernelNames(options.prefix);
   const site = { options, names, folders: foldersOf(options), guestGroups: null } as unknown as DataplaneSite;
   const paths = pathsOf(site, spec.owner);
   const ensure = async ({ volumeUid, format }: IncarnationDisk, sizeMib: number) => {
@@ -88,9 +88,14 @@ function declare(): void {
       .toSorted()
       .join(', ');
   };
-  /** The same of NICs, beside the disk that it boots from. @param wired whether their taps are */
-  const plugNics = async (nics: readonly IncarnationNic[], wired: boolean): Promise<string> => {
-    const ask = { incarnation: spec, disks: [boot], nics, wired: wired ? nics.map(({ binding }) => binding) : [] };
+  /** The same of NICs, beside these disks. @param wired whether their taps are */
+  const plugNics = async (nics: readonly IncarnationNic[], wired: boolean, ...disks: readonly IncarnationDisk[]) => {
+    const ask = {
+      incarnation: spec,
+      disks: [boot, ...disks],
+      nics,
+      wired: wired ? nics.map(({ binding }) => binding) : [],
+    };
     const standings = await (await opened).plugDevices(ask, nextCall());
     return standings.nics.map(({ port, standing, error }) => `${port} ${error?.code ?? standing}`).join(', ');
   };
@@ -124,6 +129,44 @@ function declare(): void {
     const started = await (await opened).startIncarnation(spec, nextCall());
     assert.equal([started.diskSlots, started.nicSlots], [8, 8]);
     await (await opened).resumeIncarnation(spec, nextCall());
+  });
+
+  /** The NICs of the guest with their MACs. */
+  const guestNics = () =>
+    asking(async (client) => {
+      const filters = filtersSchema.parse(await client.execute('query-rx-filter'));
+      return filters.map(({ name, 'main-mac': mac }) => `${name} ${mac}`);
+    });
+  const isHeld = async (): Promise<boolean> => (await (await opened).readTap(tap, nextCall())).carrier;
+
+  test('QEMU opens a tap, and the guest has its NIC once that is wired', async () => {
+    assert.is(await plugNics([nicOf(2)], true), `${tap.port} tap_missing`);
+    await (await opened).createTap(tap, nextCall());
+    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], false), `${tap.port} opened`);
+    assert.equal([await guestNics(), await isHeld()], [[], true]);
+    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
+    assert.equal(await guestNics(), [`nic2 ${tap.mac}`]);
+    assert.equal(
+      (await readDevices(paths, 'nic')).map(({ name, slot }) => [name, slot]),
+      [[tap.port, 2]],
+    );
+  });
+
+  test('a NIC whose tap is not wired goes without asking the guest', async () => {
+    await (await opened).createTap(second, nextCall());
+    const ask = { incarnation: spec, disks: [boot], nics: [nicOf(2), nicOf(0, second)], wired: [tap.owner.actor] };
+    const { nics } = await (await opened).plugDevices(ask, nextCall());
+    assert.equal(
+      nics.map(({ standing }) => standing),
+      ['plugged', 'opened'],
+    );
+    assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
+    assert.is((await (await opened).readTap(second, nextCall())).carrier, false);
+    // A tap that is not there would be made by opening it.
+    assert.is(await codeOf(giveTap(paths, 'tstnone', 'n7')), 'tap_missing');
+    // As an attempt that was cut off leaves it: QEMU has the descriptor, and no use for it.
+    assert.is(await codeOf(giveTap(paths, site.names.tapOf(second.owner), 'n2')), 'qmp_refused');
+    assert.is((await (await opened).readTap(second, nextCall())).carrier, true);
   });
 
   test('local disks of both formats are plugged, once', async () => {
@@ -176,8 +219,9 @@ function declare(): void {
     assert.ok((await guestDisks()).includes('disk3 8'));
   });
 
-  test('a guest that does not answer keeps its disks until its reset', async () => {
-    assert.is(await plug(boot, logs), 'boot plugged, data leaving, logs plugged, more leaving, shared leaving');
+  test('a guest that does not answer keeps its disks and its NIC until its reset', async () => {
+    assert.is(await plugNics([], true, logs), `${tap.port} leaving`);
+    assert.equal([await guestNics(), await isHeld()], [[`nic2 ${tap.mac}`], true]);
     assert.ok((await guestDisks()).includes('disk1 24'));
     assert.equal(
       (await readDevices(paths, 'disk'))
@@ -190,58 +234,17 @@ function declare(): void {
     assert.match(await plug(boot, data, logs), /data leaving/);
     await (await opened).resetIncarnation(spec, nextCall());
     assert.is(await plug(boot, data, logs), 'boot plugged, data plugged, logs plugged');
+    assert.is(await plugNics([nicOf(2, second)], false, data, logs), `${second.port} opened`);
+    assert.equal([await guestNics(), await isHeld()], [[], false]);
+    assert.is(await plugNics([], false, data, logs), '');
+    assert.equal(await readDevices(paths, 'nic'), []);
+    for (const one of [tap, second]) await (await opened).removeTap(one, nextCall());
     assert.equal(await guestDisks(), ['disk0 4', 'disk1 24', 'disk5 32']);
     assert.equal((await readDevices(paths, 'disk')).map(({ uid }) => uid).toSorted(), ['BOOT', 'DATA', 'LOGS']);
     assert.equal(
       readdirSync(paths.emptyFolder).filter((name) => name.startsWith('key')),
       [],
     );
-  });
-
-  /** The NICs of the guest with their MACs. */
-  const guestNics = () =>
-    asking(async (client) => {
-      const filters = filtersSchema.parse(await client.execute('query-rx-filter'));
-      return filters.map(({ name, 'main-mac': mac }) => `${name} ${mac}`);
-    });
-  const isHeld = async (): Promise<boolean> => (await (await opened).readTap(tap, nextCall())).carrier;
-
-  test('QEMU opens a tap, and the guest has its NIC once that is wired', async () => {
-    assert.is(await plugNics([nicOf(2)], true), `${tap.port} tap_missing`);
-    await (await opened).createTap(tap, nextCall());
-    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], false), `${tap.port} opened`);
-    assert.equal([await guestNics(), await isHeld()], [[], true]);
-    for (const _ of [1, 2]) assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
-    assert.equal(await guestNics(), [`nic2 ${tap.mac}`]);
-    assert.equal(
-      (await readDevices(paths, 'nic')).map(({ name, slot }) => [name, slot]),
-      [[tap.port, 2]],
-    );
-  });
-
-  test('a NIC whose tap is not wired goes without asking; a guest that does not answer keeps the other', async () => {
-    const second = tapSpec(12);
-    await (await opened).createTap(second, nextCall());
-    const ask = { incarnation: spec, disks: [boot], nics: [nicOf(2), nicOf(0, second)], wired: [tap.owner.actor] };
-    const { nics } = await (await opened).plugDevices(ask, nextCall());
-    assert.equal(
-      nics.map(({ standing }) => standing),
-      ['plugged', 'opened'],
-    );
-    assert.is(await plugNics([nicOf(2)], true), `${tap.port} plugged`);
-    assert.is((await (await opened).readTap(second, nextCall())).carrier, false);
-    // As an attempt that was cut off leaves it: QEMU has the descriptor, and no use for it.
-    assert.is(await codeOf(giveTap(paths, site.names.tapOf(second.owner), 'n2')), 'qmp_refused');
-    assert.is((await (await opened).readTap(second, nextCall())).carrier, true);
-    assert.is(await plugNics([], true), `${tap.port} leaving`);
-    assert.equal([await guestNics(), await isHeld()], [[`nic2 ${tap.mac}`], true]);
-    await (await opened).resetIncarnation(spec, nextCall());
-    assert.is(await plugNics([], true), '');
-    assert.equal([await guestNics(), await isHeld(), await readDevices(paths, 'nic')], [[], false, []]);
-    assert.is((await (await opened).plugDevices({ incarnation: spec, disks: [boot] }, nextCall())).nics.length, 0);
-    assert.is(await plugNics([nicOf(2, second)], false), `${second.port} opened`);
-    assert.is(await plugNics([], false), '');
-    for (const one of [tap, second]) await (await opened).removeTap(one, nextCall());
   });
 
   test('the QEMU of an older release has no ports: nothing is plugged', async () => {

@@ -97,6 +97,10 @@ async function plugOnce(site: DataplaneSite, ask: DevicePlug, run: QemuRun, asks
   };
 }
 
+/** QEMU forgets the name of a device a moment before it lets go of what the device has used. */
+const isInUse = (error: unknown): boolean =>
+  error instanceof PhotonError && error.record.code === 'qmp_refused' && /in use/i.test(error.message);
+
 class Plugging {
   readonly #bay: DeviceBay;
   readonly #paths: IncarnationPaths;
@@ -141,7 +145,12 @@ class Plugging {
       if (asks) await allowing(/in the process of unplug|not found/i, this.#client.execute('device_del', request));
       if (await this.#has(slot)) return false;
     }
-    await this.#bay.close(slot);
+    try {
+      await this.#bay.close(slot);
+    } catch (error) {
+      if (isInUse(error)) return false;
+      throw error;
+    }
     await this.#keep(slot, null);
     return true;
   }
