@@ -20,7 +20,16 @@ export const failedStates = /^(failed|rejected|aborted|held\.stuck)/;
 interface DeclaredStatus {
   readonly generation?: number;
   readonly observedGeneration?: number;
-  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
+}
+
+/** Conditions that say why the newest declaration is not realized, although the object is in a resting state. */
+const ofRealization = ['DisksAttached', 'Realized'];
+
+/** What the newest declaration waits for; undefined: no condition says it. */
+export function waitsFor(status: unknown): string | undefined {
+  const { conditions = [] } = (status ?? {}) as DeclaredStatus;
+  return conditions.find(({ type, status: is }) => ofRealization.includes(type) && is !== 'True')?.message;
 }
 
 /** True when the newest declaration is realized, or needs only a restart, which is a separate command. */

@@ -14,7 +14,7 @@ const poisoned = -3;
 export function shapeFault(request: object, limits: ShapeLimits): string | undefined {
   const measured = measure(request, 1, 0, limits);
   if (measured >= 0) return undefined;
-  if (measured === poisoned) return 'the key __proto__ is not accepted';
+  if (measured === poisoned) return 'the key __proto__, which no request may have';
   return measured === tooDeep
     ? `deeper than ${limits.maxDepth} levels`
     : `more than ${limits.maxKeys} keys and elements`;

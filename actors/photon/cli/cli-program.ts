@@ -33,6 +33,7 @@ import * as objects from './object-commands.ts';
 import { list, listWatch, type ListOptions } from './list-commands.ts';
 import { addRollouts } from './rollout-commands.ts';
 import { addOperating } from './operator-commands.ts';
+import { addHelp } from './help-command.ts';
 import { withSession } from './session-action.ts';
 import { addStorage } from './storage-commands.ts';
 import { targetOf } from './targets.ts';
@@ -202,6 +203,16 @@ const vmVerbs = {
   reset: 'running,paused',
 };
 
+/** Verbs that end the run. */
+const ending = ['stop', 'restart'];
+const graceS = numberBetween(0, 120);
+
+interface VmOptions {
+  readonly wait: boolean;
+  readonly timeout: number;
+  readonly grace?: number;
+}
+
 function addChanging(program: Command): void {
   addDelete(program);
   const wait = program
@@ -226,15 +237,17 @@ function addChanging(program: Command): void {
     .command('vm')
     .description('start, stop, restart, pause, resume, reset and migrate VMs, read their consoles');
   for (const [verb, until] of Object.entries(vmVerbs)) {
-    vm.command(`${verb} <name>`)
+    const changing = vm
+      .command(`${verb} <name>`)
       .description(`${verb} a VM and wait until it has settled`)
       .option('--no-wait', 'return once the command is accepted')
       .addOption(timeoutOption())
       .action(
-        withSession(program, async (session, name: string, options: { wait: boolean; timeout: number }) => {
+        withSession(program, async (session, name: string, options: VmOptions) => {
           const id = targetOf(session, 'vm', name);
           const deadline = deadlineIn(options.timeout);
-          const reply = await objects.command(session, id, verb, {}, deadline);
+          const params = options.grace === undefined ? {} : { graceMs: options.grace * 1_000 };
+          const reply = await objects.command(session, id, verb, params, deadline);
           if (!options.wait) return say(`${id} ${verb} accepted ${jsonText(reply)}`);
           await objects.wait(session, id, {
             until,
@@ -243,6 +256,9 @@ function addChanging(program: Command): void {
           });
         }),
       );
+    if (ending.includes(verb))
+      changing.option('--grace <seconds>', 'how long its guest may take to shut down before it is ended', graceS);
+    withExamples(changing, `vm ${verb} web-1`, `-t acme vm ${verb} web-1 --timeout 30`);
   }
   addMigration(program, vm);
   const logs = vm
@@ -275,7 +291,7 @@ function addOpen(program: Command): void {
 
 function addCluster(program: Command): void {
   const cluster = program.command('cluster').description('commands for the whole cluster');
-  cluster
+  const releasing = cluster
     .command('release-barrier')
     .description('end the barrier after a store rollback; confirms that silent hosts are powered off')
     .action(
@@ -283,6 +299,7 @@ function addCluster(program: Command): void {
         objects.commandAndSay(session, clusterId, 'release-barrier', 'places and allocates again'),
       ),
     );
+  withExamples(releasing, 'cluster release-barrier');
 }
 
 export function createCli(): Command {
@@ -318,5 +335,6 @@ export function createCli(): Command {
   program.commandsGroup('When something is stuck:');
   addOperating(program);
   addHistory(program);
+  addHelp(program);
   return program;
 }

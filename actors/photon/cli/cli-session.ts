@@ -126,7 +126,10 @@ export function explain(error: unknown): { readonly text: string; readonly exitC
   const { code, group, message, issues = [], retryAfterMs } = error.record;
   // The server's message names API methods, and often already contains the issue.
   const shown = cleanLine(message.replaceAll('actor.list', 'photon list'));
-  const issueLines = issues.map((issue) => cleanLine(`${issue.path}: ${issue.message}`));
+  // An issue that says the same as the message tells only where.
+  const issueLines = issues.map(({ path, message: why }) =>
+    cleanLine(why === message ? `at ${path}` : `${path}: ${why}`),
+  );
   const lines = [
     `photon: ${shown} (${code})`,
     ...issueLines.filter((line) => !shown.includes(line)).map((line) => `  ${line}`),

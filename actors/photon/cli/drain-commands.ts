@@ -128,7 +128,7 @@ export function addHosts(program: Command): void {
     ['uncordon', 'allow new placements on a host again; a drain of it ends', 'uncordoned'],
     ['cancel-drain', 'move no further VM off a host; it stays cordoned', 'is not drained any more'],
   ] as const) {
-    host
+    const changing = host
       .command(`${verb} <host>`)
       .description(says)
       .action(
@@ -136,6 +136,7 @@ export function addHosts(program: Command): void {
           commandAndSay(session, targetOf(session, 'host', name), verb, now),
         ),
       );
+    withExamples(changing, `host ${verb} w1`);
   }
   const draining = host
     .command('drain <host>')

@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { PhotonError, reject } from '@photoncloud/runtime/contract/errors';
+import { PhotonError, describeCause, reject } from '@photoncloud/runtime/contract/errors';
 import type { Command } from 'commander';
-import { timeoutOption, withExamples } from './cli-options.ts';
+import { callerPath, timeoutOption, withExamples } from './cli-options.ts';
 import type { Session } from './cli-session.ts';
 import { deadlineIn, type Deadline } from './deadline.ts';
 import { command } from './object-commands.ts';
@@ -34,7 +34,7 @@ const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 async function upload(session: Session, file: string, { name, format, host, timeout }: UploadOptions): Promise<void> {
   const id = targetOf(session, 'image', name);
   const deadline = deadlineIn(timeout);
-  const handle = await open(file, 'r');
+  const handle = await opened(file);
   try {
     const { size: sizeBytes } = await handle.stat();
     if (sizeBytes === 0) throw reject('image_empty', `${file} is empty.`);
@@ -50,6 +50,20 @@ async function upload(session: Session, file: string, { name, format, host, time
     showProgress('');
     await handle.close();
   }
+}
+
+async function opened(file: string): Promise<FileHandle> {
+  const refused = (why: string) =>
+    reject('file_unreadable', `${file} cannot be read (${why}); name a file with the bytes of the image`);
+  let handle: FileHandle;
+  try {
+    handle = await open(callerPath(file), 'r');
+  } catch (error) {
+    throw refused(describeCause(error));
+  }
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw refused('it is not a regular file');
 }
 
 async function digestOf(handle: FileHandle, onRead: (done: number) => void): Promise<string> {

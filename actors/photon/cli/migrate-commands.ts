@@ -218,7 +218,7 @@ export function addMigration(program: Command, vm: Command): void {
     .addOption(
       new Option(
         '--on-stall <what>',
-        'when the guest writes as fast as is sent: stay, slow it down, or stop it',
+        'when the guest writes as fast as is sent: stay (the default), slow it down, or stop it for the rest',
       ).choices(['abort', 'throttle', 'pause']),
     )
     .addOption(timeoutOption(3_600))

@@ -11,7 +11,7 @@ import type { Session } from './cli-session.ts';
 import { askWithin, deadlineIn, type Deadline } from './deadline.ts';
 import { describeActor, historyTable } from './describe-actor.ts';
 import { settle } from './settled-state.ts';
-import { targetOf } from './targets.ts';
+import { nameRule, targetOf } from './targets.ts';
 import { jsonText, say, showProgress, yamlText } from './terminal-text.ts';
 import { stateWord, textTable } from './text-table.ts';
 
@@ -57,7 +57,7 @@ export async function command(
   deadline: Deadline = deadlineIn(commandS),
 ): Promise<unknown> {
   const parts = parseActorId(id);
-  if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id`);
+  if (parts === undefined) throw new PhotonError('rejection', 'name_invalid', `${id} is not an object id: ${nameRule}`);
   const { kind, scope, name } = parts;
   const idempotencyKey = `cli-${Date.now()}-${randomUUID()}`;
   const { waitMs, call } = askWithin(deadline);

@@ -210,7 +210,7 @@ export function addRollouts(program: Command): void {
     ['confirm', 'let the others follow a canary that was held', 'goes on with the other hosts'],
     ['abort', 'activate no further host; those that are not confirmed go back', 'is being ended'],
   ] as const) {
-    rollout
+    const changing = rollout
       .command(`${verb} <name>`)
       .description(says)
       .action(
@@ -218,5 +218,6 @@ export function addRollouts(program: Command): void {
           commandAndSay(session, targetOf(session, 'rollout', name), verb, now),
         ),
       );
+    withExamples(changing, `rollout ${verb} friday`);
   }
 }

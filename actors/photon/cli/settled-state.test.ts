@@ -51,4 +51,24 @@ test('a failed state ends the wait, unless the caller requested named states', a
   assert.is(await outcome([...failing, changed('running')], { until: /^running$/ }), 'running');
 });
 
+test('what its newest declaration waits for is said meanwhile, and at the end', async () => {
+  const message = 'volume/acme/data is attached to vm/acme/other';
+  const conditions = [{ type: 'DisksAttached', status: 'False', reason: 'Refused', message }];
+  const client = {
+    async *watch(_: unknown, signal: AbortSignal) {
+      yield* [items(seen('running')), synced];
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+    call: async () => ({ ...seen('running'), status: { generation: 2, observedGeneration: 1, conditions } }),
+  };
+  const said: string[] = [];
+  const waiting = settle(client as unknown as PhotonClient, id, {
+    deadline: deadlineIn(1),
+    onWait: (text) => said.push(text),
+  });
+  const { record } = (await waiting.catch((error: unknown) => error)) as PhotonError;
+  assert.equal([record.code, record.message], ['wait_timeout', `${id} is still running after 1 s: ${message}`]);
+  assert.equal(said, [`${id} running`, `${id} running: ${message}`]);
+});
+
 test.run();

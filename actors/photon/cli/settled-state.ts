@@ -2,7 +2,7 @@
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { CallOptions, PhotonClient } from '@photoncloud/runtime/client/client';
 import { clientClock } from '@photoncloud/runtime/client/client-clock';
-import { failedStates, isRealized, restingStatesOf } from '../../kind/resting-states.ts';
+import { failedStates, isRealized, restingStatesOf, waitsFor } from '../../kind/resting-states.ts';
 import type { Deadline } from './deadline.ts';
 
 interface Seen {
@@ -15,15 +15,10 @@ interface Seen {
 /** How long the answer to a wait that has ended may take. */
 const reasonMs = 1_000;
 
-/** The reason that the object shows, or the command that shows more. */
+/** What the newest declaration waits for, the reason that the object shows, or the command that shows more. */
 async function reasonOf(client: PhotonClient, id: string, within: CallOptions): Promise<string> {
-  const { reason } = await client.call('actor.get', { id }, within);
-  return reason ?? 'photon describe shows more';
-}
-
-async function isSettled(client: PhotonClient, id: string, within: CallOptions): Promise<boolean> {
-  const { status } = await client.call('actor.get', { id }, within);
-  return isRealized(status);
+  const { reason, status } = await client.call('actor.get', { id }, within);
+  return waitsFor(status) ?? reason ?? 'photon describe shows more';
 }
 
 export interface SettleOptions {
@@ -55,8 +50,12 @@ export async function settle(client: PhotonClient, id: string, options: SettleOp
       last = seen;
       const state = seen.lifecycle === 'removed' ? 'removed' : seen.stateName;
       options.onWait(`${id} ${state}`);
-      if (wanted.test(state) && (options.until !== undefined || (await isSettled(client, id, { signal }))))
-        return state;
+      if (wanted.test(state)) {
+        if (options.until !== undefined) return state;
+        const { status } = await client.call('actor.get', { id }, { signal });
+        if (isRealized(status)) return state;
+        options.onWait(`${id} ${state}: ${waitsFor(status) ?? 'its newest declaration is being realized'}`);
+      }
       if (state === 'removed') {
         throw new PhotonError('defeat', 'not_settled', `${id} was removed`, { public: true });
       }

@@ -7,7 +7,7 @@ import { timeoutOption, withExamples } from './cli-options.ts';
 import { deadlineIn } from './deadline.ts';
 import { command, wait } from './object-commands.ts';
 import { withSession } from './session-action.ts';
-import { targetOf } from './targets.ts';
+import { nameBeside, targetOf } from './targets.ts';
 import { say } from './terminal-text.ts';
 
 interface SnapshotOptions {
@@ -35,7 +35,8 @@ export function addStorage(program: Command): void {
       withSession(program, async (session, name: string, { volume, wait: waits, timeout }: SnapshotOptions) => {
         const id = targetOf(session, 'snapshot', name);
         const deadline = deadlineIn(timeout);
-        await command(session, id, 'apply', { spec: { volume } }, deadline);
+        const spec = { volume: nameBeside(session, id, 'volume', volume) };
+        await command(session, id, 'apply', { spec }, deadline);
         if (!waits) return say(`${id} is being taken`);
         await wait(session, id, { deadline });
       }),
@@ -53,7 +54,8 @@ export function addStorage(program: Command): void {
     .action(
       withSession(program, async (session, name: string, { snapshot: from, timeout }: RestoreOptions) => {
         const id = targetOf(session, 'volume', name);
-        await command(session, id, 'restore', { snapshot: from }, deadlineIn(timeout));
+        const params = { snapshot: nameBeside(session, id, 'snapshot', from) };
+        await command(session, id, 'restore', params, deadlineIn(timeout));
         say(`${id} has the bytes of ${from}`);
       }),
     );

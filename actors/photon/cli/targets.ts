@@ -17,6 +17,9 @@ const ofSystem = [
   ...declaredKinds.filter(({ declared }) => declared?.ofSystem === true).map(({ kind }) => kind),
 ];
 
+/** In words, for a refusal. */
+export const nameRule = 'a name is 1 to 40 of a-z, 0-9 and inner hyphens, and begins with a letter';
+
 const kindNames = allKinds.map(({ kind }) => kind);
 
 /** @throws rejection `no_such_kind`, which names the kind that was probably meant */
@@ -51,6 +54,19 @@ export function targetOf(session: Session, kind: string, name: string | undefine
   const id = wholeId(session, name);
   if (parseActorId(id)?.kind === kind) return id;
   throw reject('name_invalid', `${id} is no ${kind}; name a ${kind}`);
+}
+
+/**
+ * The name by which an object refers to another one of its tenant.
+ * @param owner id of the object that refers
+ * @param text name or id, as it was typed
+ */
+export function nameBeside(session: Session, owner: string, kind: string, text: string): string {
+  const [own, other] = [parseActorId(owner), parseActorId(targetOf(session, kind, text))];
+  // What is no name at all is refused by the server, with the rule.
+  if (!text.includes('/') || other === undefined) return text;
+  if (other.scope === own?.scope) return other.name;
+  throw reject('name_invalid', `${text} is of another tenant than ${owner}; name a ${kind} of ${own?.scope}`);
 }
 
 /** Several objects: a kind and names, or full ids. */
