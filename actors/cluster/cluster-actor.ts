@@ -29,8 +29,9 @@ function needs(event: ActorEvent, { nextVni, hosts }: ClusterContext): RowKey[] 
     return [reservation, found, waiting, ...volumes.map(({ volume }) => promise(volume))];
   }
   const reservations = { collection: 'reservation', key: '*' };
-  if (['occupants.ask', 'host.lost'].includes(event.type)) return [reservations];
-  if (isFound({ hosts }, event)) return [reservations, waiting];
+  if (event.type === 'occupants.ask') return [reservations];
+  if (event.type === 'host.lost') return [reservations, promise('*')];
+  if (isFound({ hosts }, event)) return [reservations, promise('*'), waiting];
   if (event.type === 'place.release' || event.type === 'place.transfer') {
     const { volumes = [], migration } = event as ActorEvent & { volumes?: readonly string[]; migration?: string };
     const ofMigration = migration === undefined ? [] : [{ collection: 'reservation', key: migration }];

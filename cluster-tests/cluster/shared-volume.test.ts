@@ -4,9 +4,9 @@
 /**
  * A shared volume in a whole cluster: its bytes are on the storage host w2, its VM runs on w1 and later on w2. The
  * guest is a boot sector that writes for ever; whose writes arrive is seen in the file on w2. A daemon that is killed
- * is a pause of the guest; snapshots are taken while it writes, also over the death of their worker. After w1 was given
- * up by an operator although it still runs, its QEMU writes nothing any more, and the VM goes on elsewhere with the
- * same bytes. Nothing is left on w2 afterwards.
+ * is a pause of the guest, and so is a reboot of w2; snapshots are taken while it writes, also over the death of their
+ * worker. After w1 was given up by an operator although it still runs, its QEMU writes nothing any more, and the VM
+ * goes on elsewhere with the same bytes. Nothing is left on w2 afterwards.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ import * as assert from 'uvu/assert';
 import { launchCluster, photonCli, startNode, type PhotonCluster } from './cluster-launch.ts';
 import { sightOf } from './crash-sight.ts';
 import { CrashTenant, tenant } from './crash-tenant.ts';
+import { loseEverything } from './host-reboot.ts';
 import { findProgram } from './node-program.ts';
 import type { PlannedNode } from './photon-commands.ts';
 import { signal, until } from './process-identity.ts';
@@ -75,6 +76,16 @@ function written(): readonly [number, number] {
   const [file = ''] = readdirSync(volumes).filter((name) => name.endsWith('.raw'));
   const { blocks, mtimeMs } = statSync(join(volumes, file));
   return [blocks, mtimeMs];
+}
+
+/** The guest writes one block after the other: there is none behind the first that is missing. */
+async function isContiguous(file: string): Promise<boolean> {
+  const { stdout } = await run('qemu-img', ['map', '-U', '--output=json', file]);
+  const map = JSON.parse(stdout) as Extent[];
+  // What the image has before them may be one piece with them.
+  const data = map.filter(({ data: has, start, length }) => has && start + length > 1 << 20);
+  const ends = data.map(({ start, length }) => start + length);
+  return data.length > 0 && data.slice(1).every(({ start }, at) => start === ends[at]);
 }
 
 async function writes(): Promise<void> {
@@ -146,15 +157,7 @@ test('a snapshot is taken while the guest writes, also by a worker that is kille
   const volumes = join(cluster.topology.node('w2').folder, 'host/volumes');
   const copies = readdirSync(volumes).filter((name) => name.endsWith('.qcow2') || name.startsWith('.'));
   assert.is(copies.length, 2, copies.join());
-  for (const copy of copies) {
-    // The guest writes one block after the other: the copy of a moment has none behind the first that is missing.
-    const { stdout } = await run('qemu-img', ['map', '--output=json', join(volumes, copy)]);
-    const map = JSON.parse(stdout) as Extent[];
-    // What the image has before them may be one piece with them.
-    const data = map.filter(({ data: has, start, length }) => has && start + length > 1 << 20);
-    const ends = data.map(({ start, length }) => start + length);
-    assert.ok(data.length > 0 && data.slice(1).every(({ start }, at) => start === ends[at]), JSON.stringify(data));
-  }
+  for (const copy of copies) assert.ok(await isContiguous(join(volumes, copy)), copy);
   const refused = await operate('-t', tenant, 'snapshot', 'create', 'none', '--volume', 'none').catch(String);
   assert.match(refused, /there is no volume/);
   for (const name of ['friday', 'monday']) await acme.ask('snapshot.delete', name);
@@ -168,6 +171,42 @@ test('it grows while its guest runs, which sees the new size', async () => {
   const seen = await acme.reach(volume, 'seen with its size', (one) => required(one) !== undefined, 60_000);
   assert.equal([required(seen)?.status, statusOf(seen).resizingTo], ['False', null]);
   await writes();
+});
+
+interface RunStatus {
+  readonly runs: number;
+  readonly runEpoch: number;
+  readonly proof: { readonly pid: number };
+}
+
+test('its storage host is rebooted: both say so, and the guest goes on in the same run with all its writes', async () => {
+  const says = (id: string, type: string, status: string): Promise<ActorObject> =>
+    acme.reach(
+      id,
+      `${type} ${status}`,
+      (one) => statusOf(one).conditions.some((found) => found.type === type && found.status === status),
+      60_000,
+    );
+  const runOf = ({ status }: ActorObject): readonly unknown[] => {
+    const { runs, runEpoch, proof } = status as unknown as RunStatus;
+    return [runs, runEpoch, proof.pid];
+  };
+  const before = runOf(await acme.reachState(vm, /^running$/));
+  signal(findProgram(cluster.topology, 'w2', 'worker'), 'SIGKILL');
+  await loseEverything(cluster.topology, 'w2');
+  await says(volume, 'HostPresent', 'False');
+  await says(vm, 'StoragePresent', 'False');
+  await startNode(cluster.topology, { name: 'w2', role: 'worker', storage: true });
+  await says(volume, 'HostPresent', 'True');
+  const again = await says(vm, 'StoragePresent', 'True');
+  await writes();
+  assert.equal(runOf(again), before);
+  await acme.reachState(vm, /^running$/);
+  assert.is(((await acme.find(volume))?.status as unknown as { failure: unknown }).failure, null);
+  // The guest goes on after a write that has failed, which would be a hole.
+  const volumes = join(cluster.topology.node('w2').folder, 'host/volumes');
+  const [file = ''] = readdirSync(volumes).filter((name) => name.endsWith('.raw'));
+  assert.ok(await isContiguous(join(volumes, file)));
 });
 
 /** Connections to exports on w2 that come from w1. */

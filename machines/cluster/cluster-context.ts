@@ -15,7 +15,7 @@ export interface HostRecord {
   readonly silent: boolean;
   /** Fenced: an operator has confirmed that the host is powered off. */
   readonly fenced: boolean;
-  /** It has been silent for so long that its VMs were told; absent: no. */
+  /** It has been silent for so long that its VMs and volumes were told; absent: no. */
   readonly lost?: boolean;
   readonly reservedCpus: number;
   readonly reservedMib: number;

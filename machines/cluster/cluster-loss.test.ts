@@ -30,22 +30,30 @@ const on = (host: string) => ({ host, cpus: 1, memoryMib: 64 });
 const rows = {
   'waiting/*': {},
   'reservation/*': { 'vm/t/b': on('w1'), 'vm/t/a': on('w1'), 'vm/t/c': on('w2'), 'migration/t/d': on('w1') },
+  'promise/*': {
+    'volume/t/d': { sizeMib: 64, host: 'w1' },
+    'volume/t/e': { sizeMib: 64, host: 'w2', standby: 'w1' },
+    'volume/t/f': { sizeMib: 64, host: null },
+  },
 };
 const told = (hosts: ClusterContext['hosts'], event: Row['on']) => {
   const { asked, context } = decided(clusterMachine, held(hosts), { in: 'open', on: event, rows, to: '' });
   const messages = asked.map(({ params }) => params as { to: string; event: { type: string } });
-  const vms = messages.filter(({ to }) => to.startsWith('vm/')).map(({ to, event: { type } }) => `${type} ${to}`);
-  return { vms, context: context as unknown as ClusterContext };
+  const toldTo = (kind: string): readonly string[] =>
+    messages.filter(({ to }) => to.startsWith(`${kind}/`)).map(({ to, event: { type } }) => `${type} ${to}`);
+  return { vms: toldTo('vm'), volumes: toldTo('volume'), context: context as unknown as ClusterContext };
 };
 
-test('the VMs of a host that is lost are told, and told again when it is back, which no other host says', () => {
+test('VMs and volumes of a host that is lost are told, and told again when it is back, which no other host says', () => {
   const gone = told(hostsOf(3, [1]), lost);
   assert.equal(gone.vms, ['vm.host-lost vm/t/a', 'vm.host-lost vm/t/b']);
+  assert.equal(gone.volumes, ['volume.host-lost volume/t/d']);
   assert.is(gone.context.hosts['w1']?.lost, true);
   assert.equal(told(gone.context.hosts, register(2, false)).vms, []);
   assert.equal(told(gone.context.hosts, register(1, true)).vms, []);
   const back = told(gone.context.hosts, register(1, false));
   assert.equal(back.vms, ['vm.host-found vm/t/a', 'vm.host-found vm/t/b']);
+  assert.equal(back.volumes, ['volume.host-found volume/t/d']);
   assert.is(isFound(back.context, register(1, false)), false);
 });
 

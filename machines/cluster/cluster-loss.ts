@@ -1,17 +1,25 @@
 /**
- * Hosts that are silent: the VMs there are told when a host is lost, and when it is back, and a condition of the
- * cluster says how many hosts are silent. A VM asks here before it gives up its run on such a host. Pure functions of
- * context and event, computed before the context changes. Upholds: no VM gives up its run while so many hosts are
- * silent that the network may be at fault.
+ * Hosts that are silent: the VMs and volumes there are told when a host is lost, and when it is back, and a condition
+ * of the cluster says how many hosts are silent. A VM asks here before it gives up its run on such a host. Pure
+ * functions of context and event, computed before the context changes. Upholds: no VM gives up its run while so many
+ * hosts are silent that the network may be at fault.
  */
 import { assertEvent } from 'xstate';
 import { withCondition, type ConditionParams } from '../values/conditions.ts';
 import type { Failure } from '../values/failures.ts';
 import { entryOf, partsOfId } from '../values/identifiers.ts';
 import { rows, send, type Asked, type Seen } from '../values/telling.ts';
-import type { ClusterContext, HostRecord, Reservation } from './cluster-context.ts';
+import type { ClusterContext, HostRecord, Reservation, RoomPromise } from './cluster-context.ts';
 import { placeVm } from './cluster-placement.ts';
-import { lossGranted, lossRefused, vmHostFound, vmHostLost, type ClusterEvent } from './cluster-protocol.ts';
+import {
+  lossGranted,
+  lossRefused,
+  vmHostFound,
+  vmHostLost,
+  volumeHostFound,
+  volumeHostLost,
+  type ClusterEvent,
+} from './cluster-protocol.ts';
 
 type At = Seen<ClusterContext, ClusterEvent>;
 
@@ -51,13 +59,23 @@ const vmsOn = (event: ClusterEvent, host: string): readonly string[] =>
     .map(([id]) => id)
     .toSorted();
 
+const volumesOn = (event: ClusterEvent, host: string): readonly string[] =>
+  Object.entries(rows<RoomPromise>(event, 'promise'))
+    .filter(([, one]) => one.host === host)
+    .map(([id]) => id)
+    .toSorted();
+
 const isLost = (record: HostRecord | undefined): boolean => record?.silent === true && !record.fenced;
 
-/** Repeated with each message of the host that it is lost, for VMs that did not know. */
+/** Repeated with each message of the host that it is lost, for those that did not know. */
 export function tellLost({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'host.lost');
   const { host } = event;
-  return isLost(entryOf(context.hosts, host)) ? vmsOn(event, host).map((vm) => send(vm, vmHostLost({ host }))) : [];
+  if (!isLost(entryOf(context.hosts, host))) return [];
+  return [
+    ...vmsOn(event, host).map((vm) => send(vm, vmHostLost({ host }))),
+    ...volumesOn(event, host).map((volume) => send(volume, volumeHostLost({ host }))),
+  ];
 }
 
 export function noteLost({ context, event }: At): Partial<ClusterContext> {
@@ -67,7 +85,7 @@ export function noteLost({ context, event }: At): Partial<ClusterContext> {
   return { hosts: { ...context.hosts, [event.host]: { ...record, lost: true } } };
 }
 
-/** Whether the event says that a host is back whose VMs were told that it is lost. */
+/** Whether the event says that a host is back of which it was told that it is lost. */
 export const isFound = ({ hosts }: Pick<ClusterContext, 'hosts'>, event: { readonly type: string }): boolean => {
   const { type, host, silent } = event as ClusterEvent & { readonly host: string; readonly silent: boolean };
   return type === 'host.register' && !silent && entryOf(hosts, host)?.lost === true;
@@ -76,7 +94,11 @@ export const isFound = ({ hosts }: Pick<ClusterContext, 'hosts'>, event: { reado
 export function tellFound({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'host.register');
   const { host } = event;
-  return isFound(context, event) ? vmsOn(event, host).map((vm) => send(vm, vmHostFound({ host }))) : [];
+  if (!isFound(context, event)) return [];
+  return [
+    ...vmsOn(event, host).map((vm) => send(vm, vmHostFound({ host }))),
+    ...volumesOn(event, host).map((volume) => send(volume, volumeHostFound({ host }))),
+  ];
 }
 
 const passing = (code: string, message: string): Failure => ({ code, message, retryable: true });

@@ -140,6 +140,12 @@ export const lossRefused = message('loss.refused', 'The VM keeps its run, and as
   error: failureSchema,
 });
 export const vmHostFound = message('vm.host-found', 'The host of the VM is back.', { host: z.string() });
+export const volumeHostLost = message('volume.host-lost', 'The host that has room for the volume is silent.', {
+  host: z.string(),
+});
+export const volumeHostFound = message('volume.host-found', 'The host that has room for the volume is back.', {
+  host: z.string(),
+});
 
 export const occupantsAsk = message('occupants.ask', 'A drain wants to know which VMs are on its host.', {
   host: z.string(),
@@ -263,6 +269,8 @@ export const clusterKind = defineKind({
     occupants,
     vmHostLost,
     vmHostFound,
+    volumeHostLost,
+    volumeHostFound,
     lossGranted,
     lossRefused,
     roomGranted,

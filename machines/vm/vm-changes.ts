@@ -18,6 +18,7 @@ import {
 } from './vm-context.ts';
 import type { VmContext } from './vm-context.ts';
 import { declaresRun, progressOf, restCondition } from './vm-progress.ts';
+import { withNoneAway } from './vm-storage.ts';
 import type { VmSpec } from './vm-protocol.ts';
 
 type Change = Partial<VmContext>;
@@ -184,7 +185,7 @@ export const awaitVolumes = ({ context }: At): Change => ({
   located: [],
   storage: {},
 });
-export const awaitPreparations = ({ context }: At): Change => {
+export const awaitPreparations = ({ context, event }: At): Change => {
   const spec = runSpecIn(context);
   return {
     awaited: [...portIds(context, spec), ...volumeIds(context, spec), ...imageIds(context, spec)],
@@ -194,6 +195,7 @@ export const awaitPreparations = ({ context }: At): Change => {
     images: {},
     restarting: false,
     delayedBy: null,
+    ...withNoneAway(context, event.meta.at),
   };
 };
 

@@ -29,6 +29,8 @@ export interface LossContext {
   readonly lastLoss: LastLoss | null;
   /** Volume -> name of the host of its bytes, of the run's volumes. */
   readonly storage: Readonly<Record<string, string>>;
+  /** Volumes of the run whose storage host is silent: actor ids. */
+  readonly away?: readonly string[];
 }
 
 export const noLoss: LossContext = { loss: null, lastLoss: null, storage: {} };

@@ -22,6 +22,7 @@ import { hostIn, incarnationId, specIn, type At, type VmContext } from './vm-con
 import { hostPresent, presentAgain, type Loss } from './vm-loss-context.ts';
 import { placeRequest } from './vm-messages.ts';
 import { migrationOf } from './vm-migration.ts';
+import { withNoneAway } from './vm-storage.ts';
 
 type Change = Partial<VmContext>;
 
@@ -87,6 +88,12 @@ export function noteHostLost({ context, event }: At): Change {
 /** A run that was given up does not go on, whoever is back. */
 export const noteHostFound = ({ context, event }: At): Change =>
   context.loss?.absent ? {} : { loss: null, conditions: presentAgain(context.conditions, event.meta.at) };
+
+/** Nothing of a run is left: what was said of its hosts is over. */
+export function forgetHosts(seen: At): Change {
+  const present = withNoneAway(seen.context, seen.event.meta.at);
+  return { ...present, ...noteHostFound({ ...seen, context: { ...seen.context, ...present } }) };
+}
 
 /** An operator has fenced the host: nobody waits for it. */
 export const noteFenced = ({ event }: At): Change =>

@@ -25,6 +25,7 @@ import { evacuated, evacuatedLive, leavingActions, leavingGuards } from './vm-le
 import * as loss from './vm-loss.ts';
 import { migrating, migrationActions, migrationGuards } from './vm-migration.ts';
 import { plugActions, plugGuards } from './vm-plugs.ts';
+import { noteAway, noteStorageBack } from './vm-storage.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
 import {
   atRest,
@@ -56,6 +57,8 @@ export const vmMachine = setup({
     ...migrationActions,
     ...leavingActions,
     ...plugActions,
+    noteAway: assign(noteAway),
+    noteStorageBack: assign(noteStorageBack),
     wantDeclared: assign(changes.wantDeclared),
     acceptSpec: assign(changes.acceptSpec),
     propose: assign(changes.propose),
@@ -86,7 +89,7 @@ export const vmMachine = setup({
     noteRunning: assign(changes.noteRunning),
     noteEnd: assign(changes.noteEnd),
     noteHealthy: assign(changes.noteHealthy),
-    letGo: assign((seen) => ({ ...changes.letGo(), ...loss.noteHostFound(seen) })),
+    letGo: assign((seen) => ({ ...changes.letGo(), ...loss.forgetHosts(seen) })),
     ...loss.lossActions,
     sayLoss: assign(loss.sayLoss),
     noteIdle: assign(loss.noteIdle),
@@ -182,6 +185,8 @@ export const vmMachine = setup({
     ...evacuated,
     'vm.host-lost': { guard: 'isItsHost', actions: 'noteHostLost' },
     'vm.host-found': { guard: 'isItsHost', actions: 'noteHostFound' },
+    'volume.away': { actions: 'noteAway' },
+    'volume.back': { actions: 'noteStorageBack' },
     // Of a migration that the VM knows no more.
     'migration.commit': { actions: 'refuseCommit' },
     'port.ready': [

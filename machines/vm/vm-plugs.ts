@@ -22,6 +22,7 @@ import * as devices from './vm-devices.ts';
 import { deviceFields, fieldOf, without, type DeviceField } from './vm-devices.ts';
 import { detach, placeRequest } from './vm-messages.ts';
 import { progressOf } from './vm-progress.ts';
+import { withoutAway } from './vm-storage.ts';
 
 type Changes = Partial<VmContext>;
 type Ids = readonly string[];
@@ -294,6 +295,7 @@ function notePlugged({ context, event }: At): Acted<VmContext> {
     located: context.located.filter(({ volume }) => !gone.includes(volume)),
     nics: kept(context.nics),
     wiring: kept(context.wiring),
+    ...withoutAway(context, gone, meta.at),
   };
   return changed(context, changes, meta.at, giveBack({ ...context, ...changes }, gone));
 }

@@ -74,6 +74,8 @@ import {
   volumeLocated,
   sharedVolume,
   volumeRefused,
+  volumeAway,
+  volumeBack,
 } from '../volume/volume-protocol.ts';
 
 const nic = z.strictObject({
@@ -314,6 +316,8 @@ export const vmKind = defineKind({
     volumeLocated,
     volumeAttached,
     volumeRefused,
+    volumeAway,
+    volumeBack,
     imageProvided,
     imageRefused,
     placed,

@@ -56,6 +56,8 @@ const rows: readonly Row[] = [
   { in: 'backoff', on: ensure(3), to: 'serving', asks: ['export.serve'] },
   { in: 'backoff', on: drop, to: 'cutting', asks: ['export.cut'] },
 
+  { in: 'failed', with: { failure: passing }, on: 'retryPause', to: 'serving', asks: ['export.serve'] },
+  { in: 'failed', with: { failure: lasting }, on: 'retryPause', to: 'failed', asks: [] },
   { in: 'failed', on: ensure(2), to: 'serving', asks: ['export.serve'] },
   { in: 'failed', on: drop, to: 'cutting', asks: ['export.cut'] },
   { in: 'failed', on: { type: 'host.gone' }, to: 'failed', asks: [] },

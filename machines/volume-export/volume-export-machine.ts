@@ -83,12 +83,14 @@ export const volumeExportMachine = setup({
     clearFailure: assign({ failure: null }),
   },
   guards: {
+    mayPass: ({ context }) => context.failure?.retryable === true,
     isHostGone: ({ event }) => isHostGone(event),
-    /** After a few the volume is told, and asks again itself. */
+    /** After a few the volume is told. */
     passes: ({ context, event }) =>
       event.type === 'export.serve.failed' && event.error.retryable && context.tries < serveTries,
   },
   delays: {
+    retryPause: 10_000,
     serveDeadline: 60_000,
     cutDeadline: 60_000,
     backoff: ({ context }) => backoffMs(context.tries),
@@ -139,10 +141,13 @@ export const volumeExportMachine = setup({
       after: { backoff: { target: 'serving' } },
     },
     failed: {
-      description: 'Serving failed permanently or several times; the failure says why. A new request tries again.',
+      description:
+        'Serving failed permanently or several times; the failure says why. A new request tries again, and what may ' +
+        'pass is tried again without limit: a run of another host may be waiting.',
       tags: 'steady',
       entry: 'tellFailed',
       on: { 'export.ensure': asked, 'export.drop': dropped },
+      after: { retryPause: { guard: 'mayPass', target: 'serving' } },
     },
     cutting: {
       description: 'The host cuts every run.',

@@ -23,6 +23,8 @@ export interface VolumeContext extends DeclaredContext<VolumeSpec> {
   readonly runEpoch: number;
   /** Of a shared volume: where that run finds the bytes. */
   readonly access: DiskSource | null;
+  /** Of a shared volume: its host is silent, and who uses it was told so. */
+  readonly away?: boolean;
   /** The image its first bytes came from, by digest; set once. */
   readonly source: { readonly sha256: string; readonly format: DiskFormat } | null;
   /** The second host, while the holder is moved there, or until what is left on the former one is gone. */

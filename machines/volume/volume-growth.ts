@@ -103,8 +103,6 @@ export const serveGrown = ({ context }: At): readonly Asked[] =>
 
 // The guest that uses a shared volume
 
-export const isResizing = ({ context }: At): boolean => context.resizing !== null;
-
 /** The export was away and is back: the QEMU of the holder's run is told. */
 export function tellGrown({ context }: At): readonly Asked[] {
   const { id: volume, uid: volumeUid, holder, client, resizing } = context;
@@ -147,4 +145,4 @@ export const growthActions = {
   serveGrown: tell(serveGrown),
   tellGrown: tell(tellGrown),
 };
-export const growthGuards = { isShrunk, isGrown, isGrowing, isSizeBusy, isResizing, isResized };
+export const growthGuards = { isShrunk, isGrown, isGrowing, isSizeBusy, isResized };

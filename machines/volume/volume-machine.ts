@@ -12,6 +12,7 @@ import { requests } from '../values/requests.ts';
 import { serialOf } from '../values/serials.ts';
 import { act, tell } from '../values/telling.ts';
 import * as messages from './volume-messages.ts';
+import { awayActions, awayGuards } from './volume-away.ts';
 import { beginCapture, captureActions, captureGuards, endCapture } from './volume-capture.ts';
 import { isShared, problemsOf, type VolumeContext } from './volume-context.ts';
 import { filledStates, restoringStates, sized } from './volume-filling-states.ts';
@@ -81,6 +82,8 @@ export const volumeMachine = setup({
     endResizing: assign(endResizing),
     forgetResizing: assign(forgetResizing),
     ...captureActions,
+    ...awayActions,
+    noteServed: assign({ failure: null }),
     beginCapture: assign(beginCapture),
     endCapture: assign(endCapture),
     ...fillingActions,
@@ -108,6 +111,7 @@ export const volumeMachine = setup({
     ...standbyGuards,
     ...growthGuards,
     ...captureGuards,
+    ...awayGuards,
     ...fillingGuards,
     hasRoomToFill: (at) => messages.hasRoom(at) && at.context.filling !== null,
   },
@@ -149,6 +153,8 @@ export const volumeMachine = setup({
     'replica.removed': ofStandby,
     'export.serving': ofStandby,
     'export.failed': ofStandby,
+    'volume.host-lost': { guard: 'isItsHost', actions: 'noteAway' },
+    'volume.host-found': { guard: 'isItsHost', actions: 'noteBack' },
     'snapshot.begin': { actions: 'hinderBusy' },
     'snapshot.ended': { actions: 'endCapture' },
     'volume.restore': { actions: 'rejectUndecided' },
@@ -227,7 +233,7 @@ export const volumeMachine = setup({
     },
     held: {
       description: 'One VM holds the volume; no other VM can attach it.',
-      entry: ready('False', 'Attaching'),
+      entry: [ready('False', 'Attaching'), 'tellAway'],
       initial: 'attaching',
       on: {
         ...whileLiving('volume', ...sized),
@@ -300,8 +306,9 @@ export const volumeMachine = setup({
             'export.serving': [
               ofStandby,
               { guard: 'isOtherAccess', actions: ['noteRestarted', ready('False', 'BytesUnavailable')] },
-              { guard: 'isResizing', actions: 'tellGrown' },
+              { guard: 'isServed', actions: ['noteServed', ready('True', 'Attached'), 'tellGrown'] },
             ],
+            'volume.host-found': { guard: 'isItsHost', actions: ['noteBack', 'askExportAgain'] },
             'export.failed': [
               ofStandby,
               { guard: 'isUnserved', actions: ['noteFailure', ready('False', 'BytesUnavailable')] },
@@ -311,7 +318,7 @@ export const volumeMachine = setup({
               { guard: 'mayStandBy', actions: 'prepareStandby' },
               unmovable,
             ],
-            'volume.attach': { guard: 'isCommitted', target: 'attaching', actions: ['activate', 'hold'] },
+            'volume.attach': { guard: 'isCommitted', target: 'attaching', actions: ['activate', 'hold', 'tellAway'] },
             'volume.activate': [
               { guard: 'mayActivate', actions: 'activate' },
               { guard: 'isCutting', actions: 'askCut' },

@@ -8,7 +8,14 @@ import {
   replicaReady,
   replicaRemoved,
 } from '../replica/replica-protocol.ts';
-import { roomClaim, roomGranted, roomRefused, roomRelease } from '../cluster/cluster-protocol.ts';
+import {
+  roomClaim,
+  roomGranted,
+  roomRefused,
+  roomRelease,
+  volumeHostFound,
+  volumeHostLost,
+} from '../cluster/cluster-protocol.ts';
 import {
   exportDrop,
   exportDropped,
@@ -59,6 +66,12 @@ export const volumeRefused = message('volume.refused', 'The volume is not availa
   volume: z.string(),
   error: failureSchema,
 });
+export const volumeAway = message(
+  'volume.away',
+  'The storage host of the volume is silent: its guest stands still once it reads or writes.',
+  { volume: z.string() },
+);
+export const volumeBack = message('volume.back', 'The storage host of the volume is back.', { volume: z.string() });
 export const volumeDetach = message(
   'volume.detach',
   'The VM no longer holds the volume. Its last run, where it was on a host, tells which bytes are the newest.',
@@ -168,6 +181,8 @@ export const volumeKind = defineKind({
     quotaRefused,
     roomGranted,
     roomRefused,
+    volumeHostLost,
+    volumeHostFound,
     volumeLocate,
     volumeAttach,
     volumeDetach,
@@ -202,6 +217,8 @@ export const volumeKind = defineKind({
     volumeStood,
     volumeActivated,
     volumeDropped,
+    volumeAway,
+    volumeBack,
     imageNeed,
     imageFree,
     replicaEnsure,

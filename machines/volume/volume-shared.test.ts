@@ -187,6 +187,45 @@ test('a storage host that was started again has lost what was not flushed: the v
   assert.match(context.conditions.map(({ status, reason }) => `${status} ${reason}`).join(), 'False BytesUnavailable');
 });
 
+const said = ({ conditions }: VolumeContext, type: string): string =>
+  conditions
+    .filter((one) => one.type === type)
+    .map(({ status, reason }) => `${status} ${reason}`)
+    .join();
+const silent = { type: 'volume.host-lost', host: 's1' };
+const back = { type: 'volume.host-found', host: 's1' };
+
+test('its storage host is silent: it says so and tells its holder, until the host is back and serves it again', () => {
+  const { context, event } = after(held, silent);
+  assert.equal([said(context, 'HostPresent'), event?.['type']], ['False HostSilent', 'volume.away']);
+  const found = after(context, back);
+  assert.equal([said(found.context, 'HostPresent'), found.event?.['type']], ['True Present', 'volume.back']);
+  const away: readonly Row[] = [
+    { ...attached, on: silent, asks: ['volume.away > vm'] },
+    { ...attached, on: back, asks: ['volume.back > vm', ensure] },
+    { ...attached, on: { ...silent, host: 'w1' }, asks: [] },
+    { in: 'available', on: silent, to: 'available', asks: [] },
+    // A VM that begins to use it meanwhile is told, too.
+    {
+      in: 'available',
+      with: { away: true },
+      on: attach(),
+      to: 'held.attaching',
+      asks: ['volume.away > vm', 'replica.ensure > replica'],
+    },
+  ];
+  assert.equal(table(away), []);
+  const local = after({ ...held, spec: { ...spec, class: 'local' }, host: s1 }, silent);
+  assert.equal([local.context.away, local.event], [undefined, undefined]);
+});
+
+test('what its host could not serve for a while is served again: it is attached as before', () => {
+  const failing = after(held, failed(2)).context;
+  assert.equal([said(failing, 'Ready'), failing.failure?.code], ['False BytesUnavailable', 'storage_failed']);
+  const again = after(failing, serving(2, 2)).context;
+  assert.equal([said(again, 'Ready'), again.failure], ['True Attached', null]);
+});
+
 test('it has the format raw', () => {
   const create = { type: 'volume.create', spec: { ...spec, format: 'qcow2' }, labels: {}, protect: false };
   const { asked } = decided(volumeMachine, { ...stored, spec: null }, { in: 'born', on: create, command: 'K', to: '' });

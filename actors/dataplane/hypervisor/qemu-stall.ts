@@ -119,14 +119,16 @@ async function readStall(
   const failing = devices.find((device) => device['io-status'] !== 'ok');
   const failingSlot = Number(/\/disk(\d+)\//.exec(failing?.qdev ?? '')?.[1]);
   const [, disk] = slotted(disks).find(([slot]) => slot === failingSlot) ?? [];
-  return stallOf(failing?.['io-status'] === 'nospace', disk?.volume ?? 'a disk');
+  const isFar = (disk?.source?.address ?? null) !== null;
+  return stallOf(failing?.['io-status'] === 'nospace', disk?.volume ?? 'a disk', isFar);
 }
 
-export const stallOf = (full: boolean, disk: string): Failure => ({
+export const stallOf = (full: boolean, disk: string, far = false): Failure => ({
   code: full ? 'disk_full' : 'disk_error',
   message: full
     ? `the host has no space left for ${disk}; the guest stands still and goes on by itself once there is space`
-    : `${disk} gives errors; the guest stands still and goes on by itself once the disk works again`,
+    : `${disk} ${far ? 'is not reached on its storage host' : 'gives errors'}; the guest stands still and goes on by ` +
+      `itself once ${far ? 'that host serves it' : 'the disk works'} again`,
   retryable: true,
 });
 
