@@ -23,6 +23,8 @@ const linkSchema = z.object({
   ifalias: z.string().optional(),
   /** Of a device that stands on another one, or is the end of a pair. */
   link_index: z.number().optional(),
+  /** The namespace of that other one, by the number that it has in this namespace; absent: it is in this one. */
+  link_netnsid: z.number().optional(),
   linkinfo: z
     .object({
       info_kind: z.string().optional(),

@@ -1,29 +1,19 @@
 /**
  * Section `fences`: what is dropped of a host that is silent. It may still run VMs that were given up there and run
- * elsewhere by now: packets that it sends with their addresses end here, before connections are looked up. Who sent a
- * packet over the overlay is told by its MAC, which is that of the vx0 of the sender and never a guest's.
- * Table `inet fence` is there while the VPC has a fence. Key: of the owner; element: FenceElement.
+ * elsewhere by now: packets that it sends with their addresses end here, in the namespace of the VPC (fence-table.ts)
+ * and in those of the VPCs it is peered with (peering/peer-fences.ts). Key: of the owner; element: FenceElement.
  */
 import { fenceElement, type FenceElement } from '@photoncloud/machines/values/fence-elements';
 import type { Elements } from '@photoncloud/machines/values/wiring';
-import { changeFirewall, inFirewallTurn, readElements } from '../firewall/firewall-changes.ts';
-import { overlayMac, vxlanName } from '../kernel-names.ts';
-import type { NamespaceLink } from '../namespace-link.ts';
-import { braced } from '../security-group/group-chains.ts';
-import { linkInto, type SegmentSection } from '../segment/segment-section.ts';
+import { overlayMac } from '../kernel-names.ts';
+import { inFenceTurn, spreadDrift, spreadFences } from '../peering/peer-fences.ts';
+import { linkInto, type SegmentPlace, type SegmentSection } from '../segment/segment-section.ts';
 import { parsed } from '../wiring-checks.ts';
+import { ownFence, readSenders, settleSenders } from './fence-table.ts';
 
 /** @throws defeat `spec_invalid` */
 export const fencesIn = (elements: Elements): readonly FenceElement[] =>
   Object.entries(elements).map(([key, element]) => parsed(fenceElement, `fences.${key}`, element));
-
-const set = 'inet fence senders';
-const table: readonly string[] = [
-  'add table inet fence',
-  `add set ${set} { type ether_addr . ipv4_addr; }`,
-  'add chain inet fence pre { type filter hook prerouting priority -300; policy accept; }',
-  `add rule inet fence pre iifname "${vxlanName}" ether saddr . ip saddr @senders drop`,
-];
 
 /** As nft prints them. */
 const sendersIn = (elements: Elements): readonly string[] => [
@@ -32,25 +22,18 @@ const sendersIn = (elements: Elements): readonly string[] => [
   ),
 ];
 
-/** Changes the set from what it has. @param isStale of what is not wanted */
+/** Copies end before what they were made of, so that a worker that ends in between finds what is to be done. */
 async function settle(
-  link: NamespaceLink,
-  wanted: readonly string[],
-  isStale: (sender: string) => boolean,
+  { site, ...place }: SegmentPlace,
+  next: (actual: readonly string[]) => readonly string[],
 ): Promise<void> {
-  await inFirewallTurn(link, async () => {
-    const actual = await readElements(link, `set ${set}`);
-    const had = actual ?? [];
-    const added = wanted.filter((one) => !had.includes(one));
-    const gone = had.filter((one) => !wanted.includes(one) && isStale(one));
-    const isEmpty = added.length === 0 && gone.length === had.length;
-    const changes = [
-      ...(actual === null ? table : []),
-      ...(gone.length === 0 ? [] : [`delete element ${set} ${braced(gone)}`]),
-      ...(added.length === 0 ? [] : [`add element ${set} ${braced(added)}`]),
-    ];
-    const statements = isEmpty ? (actual === null ? [] : ['delete table inet fence']) : changes;
-    if (statements.length > 0) await changeFirewall(link, 'fencing a silent host', statements);
+  const link = await linkInto({ site, ...place });
+  await inFenceTurn(site, link, async () => {
+    const actual = await readSenders(link, ownFence);
+    const senders = next(actual ?? []);
+    if (actual === null && senders.length === 0) return;
+    await spreadFences(site, link, senders);
+    await settleSenders(link, ownFence, senders);
   });
 }
 
@@ -61,24 +44,22 @@ export const fencesSection: SegmentSection = {
 
   startsEmpty: () => {},
 
-  ensure: async (place, elements) => {
-    await settle(await linkInto(place), sendersIn(elements), () => true);
-  },
+  ensure: (place, elements) => settle(place, () => sendersIn(elements)),
 
-  change: async (place, { put, removed }) => {
-    const gone = sendersIn(removed);
-    await settle(await linkInto(place), sendersIn(put), (one) => gone.includes(one));
+  change: (place, { put, removed }) => {
+    const [more, gone] = [sendersIn(put), sendersIn(removed)];
+    return settle(place, (actual) => [...new Set([...actual.filter((one) => !gone.includes(one)), ...more])]);
   },
 
   read: async (place, wanted, unwanted) => {
     const link = await linkInto(place);
-    const actual = (await readElements(link, `set ${set}`)) ?? [];
+    const actual = (await readSenders(link, ownFence)) ?? [];
     const senders = sendersIn(wanted);
+    const ended = sendersIn(unwanted).filter((one) => !senders.includes(one));
     const drift = [
       ...senders.filter((one) => !actual.includes(one)).map((one) => `${one} is not dropped`),
-      ...sendersIn(unwanted)
-        .filter((one) => !senders.includes(one) && actual.includes(one))
-        .map((one) => `${one} is still dropped`),
+      ...ended.filter((one) => actual.includes(one)).map((one) => `${one} is still dropped`),
+      ...(await spreadDrift(place.site, link, senders, ended)),
     ];
     return { facts: {}, drift };
   },

@@ -25,6 +25,7 @@ import {
   readPeerEnds,
   type PeerEnd,
 } from './peering-link.ts';
+import { dropFences, exchangeFences } from './peer-fences.ts';
 import { admitLink, dismissLink, linkRulesDrift, readLinks } from './peering-rules.ts';
 
 type Peerings = ReadonlyMap<string, PeeringHostElement>;
@@ -68,6 +69,7 @@ async function join(place: SegmentPlace, link: NamespaceLink, id: string, elemen
   const gone = await inFirewallTurn(link, () => admitLink(link, rules));
   await ensurePeerEnd(place.site, link, end);
   await configurePeerEnd(place.site, link, end);
+  await exchangeFences(place.site, link, end.name, end.far);
   watched(link)?.add(end.name);
   await endFlows(place.namespace, gone);
 }
@@ -75,6 +77,7 @@ async function join(place: SegmentPlace, link: NamespaceLink, id: string, elemen
 async function part({ site, namespace }: SegmentPlace, link: NamespaceLink, name: string): Promise<void> {
   watched(link)?.delete(name);
   await deletePeerLink(site, link, name);
+  await dropFences(link, name);
   await endFlows(namespace, await inFirewallTurn(link, () => dismissLink(link, name)));
 }
 
