@@ -179,7 +179,7 @@ interface RunStatus {
   readonly proof: { readonly pid: number };
 }
 
-test('its storage host is rebooted: both say so, and the guest goes on in the same run with all its writes', async () => {
+test('its storage host is rebooted: both say so, and the guest goes on in the same run with its writes', async () => {
   const says = (id: string, type: string, status: string): Promise<ActorObject> =>
     acme.reach(
       id,

@@ -44,7 +44,7 @@ const told = (hosts: ClusterContext['hosts'], event: Row['on']) => {
   return { vms: toldTo('vm'), volumes: toldTo('volume'), context: context as unknown as ClusterContext };
 };
 
-test('VMs and volumes of a host that is lost are told, and told again when it is back, which no other host says', () => {
+test('VMs and volumes of a lost host are told, and told again when it is back, which no other host says', () => {
   const gone = told(hostsOf(3, [1]), lost);
   assert.equal(gone.vms, ['vm.host-lost vm/t/a', 'vm.host-lost vm/t/b']);
   assert.equal(gone.volumes, ['volume.host-lost volume/t/d']);

@@ -25,7 +25,7 @@ import { evacuated, evacuatedLive, leavingActions, leavingGuards } from './vm-le
 import * as loss from './vm-loss.ts';
 import { migrating, migrationActions, migrationGuards } from './vm-migration.ts';
 import { plugActions, plugGuards } from './vm-plugs.ts';
-import { noteAway, noteStorageBack } from './vm-storage.ts';
+import { storageActions, storageHeard } from './vm-storage.ts';
 import { vmKind, type VmEvent, type VmSpec } from './vm-protocol.ts';
 import {
   atRest,
@@ -57,8 +57,7 @@ export const vmMachine = setup({
     ...migrationActions,
     ...leavingActions,
     ...plugActions,
-    noteAway: assign(noteAway),
-    noteStorageBack: assign(noteStorageBack),
+    ...storageActions,
     wantDeclared: assign(changes.wantDeclared),
     acceptSpec: assign(changes.acceptSpec),
     propose: assign(changes.propose),
@@ -185,8 +184,7 @@ export const vmMachine = setup({
     ...evacuated,
     'vm.host-lost': { guard: 'isItsHost', actions: 'noteHostLost' },
     'vm.host-found': { guard: 'isItsHost', actions: 'noteHostFound' },
-    'volume.away': { actions: 'noteAway' },
-    'volume.back': { actions: 'noteStorageBack' },
+    ...storageHeard,
     // Of a migration that the VM knows no more.
     'migration.commit': { actions: 'refuseCommit' },
     'port.ready': [

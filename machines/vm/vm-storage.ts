@@ -4,6 +4,7 @@
  */
 import { assertEvent } from 'xstate';
 import { withCondition, type ConditionParams } from '../values/conditions.ts';
+import { act } from '../values/telling.ts';
 import { volumeIds, type At, type VmContext } from './vm-context.ts';
 
 type Away = Pick<VmContext, 'away' | 'conditions'>;
@@ -43,3 +44,15 @@ export function noteStorageBack({ context, event }: At): Partial<VmContext> {
   assertEvent(event, 'volume.back');
   return withoutAway(context, [event.volume], event.meta.at);
 }
+
+/** By the names of the chart. */
+export const storageActions = {
+  noteAway: act((seen: At) => ({ changes: noteAway(seen), asks: [] })),
+  noteStorageBack: act((seen: At) => ({ changes: noteStorageBack(seen), asks: [] })),
+};
+
+/** In every state. */
+export const storageHeard = {
+  'volume.away': { actions: 'noteAway' },
+  'volume.back': { actions: 'noteStorageBack' },
+} as const;

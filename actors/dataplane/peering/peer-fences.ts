@@ -1,12 +1,13 @@
 /**
  * The fences of a VPC (overlay/fences-section.ts) in the namespaces of the VPCs that it is peered with. A guest that
- * was given up crosses to a peered VPC on its own host, and goes from there over the overlay of that VPC: with the address
- * that it has, in frames of its host's vx0 there, whose MAC is the same in all VPCs. So on every other host the
- * namespace of the peered VPC drops the same senders. What the VPC drops itself does not help: a frame of the other
- * overlay never passes its namespace. The peering has both namespaces on each host that has one of them.
+ * was given up crosses to a peered VPC on its own host, and goes from there over the overlay of that VPC: with its own
+ * address, in frames of its host's vx0 there, whose MAC is the same in all VPCs. So on every other host the namespace
+ * of the peered VPC drops the same senders. What the VPC drops itself does not help: a frame of the other overlay never
+ * passes its namespace. The peering has both namespaces on each host that has one of them.
  *
  * Each link has a table of its own in the namespace that it leads to, `inet fence_<link>`, with a copy of the set. Both
- * segments keep it: that of the fences when these change, and either when the link is joined.
+ * segments keep it: that of the fences when these change, and either when the link is joined. Promise: no copy outlasts
+ * the fence, also when a worker ends in between.
  */
 import { z } from 'zod';
 import type { DataplaneSite } from '../dataplane-site.ts';
