@@ -205,7 +205,7 @@ export const testedMutants: readonly Mutant[] = [
     'K1',
     'machines/vm/vm-loss.test.ts',
     'machines/vm/vm-loss.ts',
-    'isPrepared ? runEpoch + 1 : runEpoch',
+    'isPrepared ? nextEpoch(context) : runEpoch',
     'isPrepared ? runEpoch : runEpoch',
   ),
 ];

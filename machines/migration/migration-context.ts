@@ -103,7 +103,10 @@ export const sourceOf = (context: MigrationContext): string =>
   counterpartOf(context.id, 'incarnation', askOf(context).from.name);
 export const targetOf = (context: MigrationContext): string =>
   counterpartOf(context.id, 'incarnation', hostOf(context).name);
-export const nextEpoch = (context: MigrationContext): number => askOf(context).run.owner.runEpoch + 1;
+export function nextEpoch(context: MigrationContext): number {
+  const { nextEpoch: next, run } = askOf(context);
+  return next ?? run.owner.runEpoch + 1;
+}
 export const portsOf = (context: MigrationContext): readonly string[] =>
   askOf(context).run.nics.map(({ port }) => port);
 export const imagesOf = (context: MigrationContext): readonly string[] =>

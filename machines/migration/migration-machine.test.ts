@@ -326,6 +326,8 @@ test('the new run is the present one with another host, epoch, taps and disks, a
   const { event } = params(row('receiving.asking', 'partsDeadline', '', [], { door: null }));
   const { owner, nics, incoming, machineType } = event['spec'] as unknown as Record<string, unknown>;
   assert.equal(owner, { actor: target, uid: 'M1', runEpoch: 3 });
+  const above = row('receiving.asking', 'partsDeadline', '', [], { door: null, ask: { ...ask, nextEpoch: 7 } });
+  assert.is((params(above).event['spec'] as unknown as { owner: typeof run.owner }).owner.runEpoch, 7);
   assert.equal([nics, machineType], [[newNic], 'pc-q35-7.2']);
   assert.equal(incoming, { migration: 'M1', listen: '192.0.2.2', mirrors: [local] });
   const resumed = { type: 'incarnation.resumed', incarnationUid: 'M1', resumedAt: 1_000 };

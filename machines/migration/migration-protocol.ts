@@ -23,6 +23,8 @@ export const migrationStart = message('migration.start', 'The VM requests its mo
   from: hostFactsSchema,
   /** The present run. */
   run: incarnationSpecSchema,
+  /** Of the run that is to take its place. Absent: one more than that of the present run. */
+  nextEpoch: z.int().optional(),
   /** Its volumes, with the room that each needs on the new host: 0 for a shared one. */
   volumes: z.array(z.object({ volume: z.string(), sizeMib: z.int() })),
   /** Ids of the images that it boots from. */

@@ -16,7 +16,7 @@ const isUnfit = ({ context, event }: At): boolean => {
   if (event.type !== 'port.stand-by') return false;
   const { standby, holder, host, runEpoch } = context;
   const isBusy = standby !== null && (standby.host !== event.host.name || standby.runEpoch !== event.runEpoch);
-  return holder !== event.holder || host?.name === event.host.name || event.runEpoch !== runEpoch + 1 || isBusy;
+  return holder !== event.holder || host?.name === event.host.name || event.runEpoch <= runEpoch || isBusy;
 };
 
 const refuseStandBy = ({ context, event }: At): readonly Asked[] => {

@@ -8,6 +8,7 @@ import * as contexts from './vm-context.ts';
 import {
   formatOf,
   imageIds,
+  nextEpoch,
   portId,
   portIds,
   specIn,
@@ -239,11 +240,13 @@ export function noteWrongImage({ context, event }: At): Change {
 
 export function noteLocated({ context, event }: At): Change {
   assertEvent(event, 'volume.located');
-  const { volume, sizeMib, host, shared = false } = event;
+  const { volume, sizeMib, host, shared = false, runEpoch = 0 } = event;
   const others = context.located.filter((each) => each.volume !== volume);
   // Any host can take a VM with a shared volume.
   const located = shared ? others : [...others, { volume, sizeMib, host }];
-  return { located, awaited: without(context.awaited, volume) };
+  const { epochFloor = 0 } = context;
+  const floor = runEpoch > Math.max(context.runEpoch, epochFloor) ? { epochFloor: runEpoch } : {};
+  return { located, awaited: without(context.awaited, volume), ...floor };
 }
 
 export function notePlaced({ context, event }: At): Change {
@@ -252,7 +255,7 @@ export function notePlaced({ context, event }: At): Change {
   return {
     host: event.host,
     lastHost: event.host.name,
-    runEpoch: context.runEpoch + (elsewhere ? 1 : 0),
+    runEpoch: elsewhere ? nextEpoch(context) : context.runEpoch,
     // The era of the cluster's answer: its shard may still be in an earlier era than this one.
     era: event.era,
     leaving: null,

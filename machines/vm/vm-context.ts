@@ -82,6 +82,11 @@ export interface VmContext extends DeclaredContext<VmSpec>, LossContext {
   readonly host: HostFacts | null;
   /** +1 at each start on another host than the last. */
   readonly runEpoch: number;
+  /**
+   * The highest run epoch in which one of its volumes was used, by another VM, when that was above its own. Volumes
+   * never go back to a lower epoch, so its next one is higher. Absent: none was.
+   */
+  readonly epochFloor?: number;
   readonly lastHost: string | null;
   /** Era of the placement; after a change of era the VM must be placed again before it runs. */
   readonly era: number;
@@ -178,6 +183,9 @@ export function hostIn({ id, host }: VmContext): HostFacts {
   if (host === null) throw new TypeError(`${id} is on no host`);
   return host;
 }
+
+/** Of the next run that is not on the same host. */
+export const nextEpoch = ({ runEpoch, epochFloor = 0 }: VmContext): number => Math.max(runEpoch, epochFloor) + 1;
 
 type Named = Pick<VmContext, 'id'>;
 

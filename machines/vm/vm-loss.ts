@@ -18,7 +18,7 @@ import { failureOf, hostGone } from '../values/failures.ts';
 import { clusterId } from '../values/identifiers.ts';
 import { act, rejectFor, send, tell, type Acted, type Asked } from '../values/telling.ts';
 import { awaitBoundPorts } from './vm-changes.ts';
-import { hostIn, incarnationId, specIn, type At, type VmContext } from './vm-context.ts';
+import { hostIn, incarnationId, nextEpoch, specIn, type At, type VmContext } from './vm-context.ts';
 import { hostPresent, presentAgain, type Loss } from './vm-loss-context.ts';
 import { placeRequest } from './vm-messages.ts';
 import { migrationOf } from './vm-migration.ts';
@@ -160,7 +160,7 @@ export function leaveHost({ context, event }: At): Acted<VmContext> {
   const changes: Change = {
     host: null,
     lastHost: null,
-    runEpoch: isPrepared ? runEpoch + 1 : runEpoch,
+    runEpoch: isPrepared ? nextEpoch(context) : runEpoch,
     incarnationUid: null,
     proof: null,
     runningSince: null,

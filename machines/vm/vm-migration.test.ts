@@ -28,6 +28,9 @@ const summary = { result: 'moved', from: 'w1', to: 'w2', method: 'live', failure
 const endedMove = { type: 'migration.ended', summary };
 const pinned = { ...v.spec, host: 'w1' };
 
+/** One of its volumes was used by another VM, in its run 6. */
+const inherits = { epochFloor: 6 };
+
 const of = (state: string, changed: object, on: Row['on'], to: string, asks: readonly string[], from = migration) =>
   row(state, changed, on, to, asks, { from });
 const rows: readonly Row[] = [
@@ -118,6 +121,37 @@ test('all volumes of the run move with it; one that is shared needs no room ther
     { volume: v.volume, sizeMib: 8 },
     { volume: shared, sizeMib: 0 },
   ]);
+});
+
+test('its next run is above those in which its volumes were used by other VMs', () => {
+  const eventOf = ({ asked }: ReturnType<typeof v.did>, type: string) =>
+    asked
+      .map(
+        ({ params }) =>
+          (params as { event?: { type: string; runEpoch?: number; nextEpoch?: number } } | undefined)?.event,
+      )
+      .find((event) => event?.type === type);
+  const locating = { host: null, lastHost: null, runEpoch: 0 };
+  const located = v.did('locating', locating, { ...v.located, runEpoch: 6 });
+  assert.is(located.context['epochFloor'], 6);
+  const placed = v.did('placing', { ...locating, ...inherits }, v.placed);
+  assert.is(eventOf(placed, 'volume.attach')?.runEpoch, 7);
+  // It stays on its host: the volume has its higher epoch already.
+  assert.is(v.did('placing', { ...inherits, lastHost: 'w1' }, v.placed).context['runEpoch'], held.runEpoch);
+  assert.is(v.did('locating', locating, { ...v.located, runEpoch: 0 }).context['epochFloor'], undefined);
+
+  assert.is(eventOf(v.did('running', { ...runs, ...inherits }, migrate()), 'migration.start')?.nextEpoch, 7);
+  assert.is(eventOf(v.did('running', runs, migrate()), 'migration.start')?.nextEpoch, undefined);
+  const moves = [
+    of('migrating.moving', { ...moving, ...inherits }, commit(7), 'migrating.moving', [
+      'migration.committed > migration',
+    ]),
+    of('migrating.moving', { ...moving, ...inherits }, commit(2), 'migrating.moving', [
+      'migration.refused > migration',
+    ]),
+    row('migrating.moving', { ...moving, ...inherits }, { ...nextEnded, runEpoch: 7 }, 'migrating.moving', []),
+  ];
+  assert.equal(disagreements(vmMachine, held, moves), []);
 });
 
 test.run();

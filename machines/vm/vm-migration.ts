@@ -18,7 +18,7 @@ import { idOf, partsOfId } from '../values/identifiers.ts';
 import { act, defer, reject, rejectFor, reply, send, tell } from '../values/telling.ts';
 import type { Acted, Asked, Issue } from '../values/telling.ts';
 import { noteEnd } from './vm-changes.ts';
-import { hostIn, imageIds, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
+import { hostIn, imageIds, nextEpoch, runSpecIn, type At, type VmContext, type VmMigration } from './vm-context.ts';
 import { fieldOf, type DeviceField } from './vm-devices.ts';
 import { devicesUnderway } from './vm-progress.ts';
 import { presentAgain } from './vm-loss-context.ts';
@@ -120,7 +120,9 @@ export function askMigration({ context }: At): readonly Asked[] {
   const images = imageIds(context, spec).map((image) => ({ image }));
   const from = hostIn(context);
   const run = incarnationSpec(context);
-  return [send(migrationOf(context), migrationStart({ vm: id, to, from, run, volumes, images, limits }))];
+  const next = nextEpoch(context);
+  const epoch = next === context.runEpoch + 1 ? {} : { nextEpoch: next };
+  return [send(migrationOf(context), migrationStart({ vm: id, to, from, run, ...epoch, volumes, images, limits }))];
 }
 
 const isOfMigration = ({ context, event }: At): boolean => event.meta.from === migrationOf(context);
@@ -174,10 +176,10 @@ export const isUnbegun = ({ context }: At): boolean => context.migration?.host =
 export const mayCommit = (seen: At): boolean => {
   const { context, event } = seen;
   if (event.type !== 'migration.commit' || !isOfMigration(seen)) return false;
-  const { migration, runEpoch, wanted, restarting } = context;
+  const { migration, wanted, restarting } = context;
   const isMoving = migration !== null && !migration.committed && !migration.ended;
   const isLost = migration?.lost === event.incarnationUid;
-  return isMoving && !isLost && wanted === 'running' && !restarting && event.runEpoch === runEpoch + 1;
+  return isMoving && !isLost && wanted === 'running' && !restarting && event.runEpoch === nextEpoch(context);
 };
 
 export const hasCommitted = ({ context, event }: At): boolean =>
@@ -228,7 +230,7 @@ export const recall = ({ context }: At): readonly Asked[] => [send(migrationOf(c
 
 /** A run that would be the next one of the VM, which has not taken it for its own. */
 export const isNextRun = ({ context, event }: At): boolean =>
-  event.type === 'incarnation.ended' && context.migration !== null && event.runEpoch === context.runEpoch + 1;
+  event.type === 'incarnation.ended' && context.migration !== null && event.runEpoch === nextEpoch(context);
 
 export function noteLost({ context, event }: At): Done {
   assertEvent(event, 'incarnation.ended');

@@ -191,7 +191,7 @@ function noteComingLocated(seen: At): Acted<VmContext> {
   const { context, event } = seen;
   assertEvent(event, 'volume.located');
   const { volume, host, shared = false } = event;
-  const { located } = noteLocated(seen);
+  const { located = context.located, awaited: _, ...floor } = noteLocated(seen);
   const here = hostIn(context).name;
   if (!shared && host !== null && host !== here) {
     const message = `${volume} has its bytes on another host than ${context.id}; ${toMeet(context)}`;
@@ -200,9 +200,10 @@ function noteComingLocated(seen: At): Acted<VmContext> {
   }
   const isMade = shared || host !== null;
   const plugs = withPlugs(context, [volume], { phase: isMade ? 'attaching' : 'placing', error: null });
-  const next = { ...context, located: located ?? context.located, plugs };
+  const changes = { located, ...floor, plugs };
+  const next = { ...context, ...changes };
   const asks = isMade ? askAttach(next, [volume]) : [askRoom(next)];
-  return changed(context, { located: next.located, plugs }, event.meta.at, asks);
+  return changed(context, changes, event.meta.at, asks);
 }
 
 /** There is room for the bytes of those that have none yet. */

@@ -174,9 +174,10 @@ export const letGo = (): Partial<VolumeContext> => ({ holder: null });
 
 export function tellLocation({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'volume.locate');
-  const { id: volume, host } = context;
+  const { id: volume, host, runEpoch } = context;
   const facts = { volume, host: host?.name ?? null, sizeMib: sizeOf(context) };
-  return [send(event.vm, volumeLocated({ ...facts, ...(isShared(context) ? { shared: true } : {}) }))];
+  const used = runEpoch === 0 ? {} : { runEpoch };
+  return [send(event.vm, volumeLocated({ ...facts, ...(isShared(context) ? { shared: true } : {}), ...used }))];
 }
 
 export function tellAttached({ context }: At): readonly Asked[] {

@@ -47,6 +47,8 @@ export const volumeLocated = message('volume.located', 'The host of the bytes; n
   sizeMib: z.int(),
   /** True: a VM on any host can use them. Absent: only one on the host of the bytes. */
   shared: z.boolean().optional(),
+  /** Of the last run that used the volume, of whichever VM; the next move needs a higher one. Absent: none has. */
+  runEpoch: z.int().optional(),
 });
 export const volumeAttach = message('volume.attach', 'A VM requests the volume on a host.', {
   vm: z.string(),

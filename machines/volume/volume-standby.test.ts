@@ -107,6 +107,18 @@ const drops: readonly Row[] = [
   { in: 'removing', to: 'gone', with: { ...free, ...by('dropping', { asker: null }) }, on: of('removed', 'w1') },
 ];
 
+test('a VM is told in which run the volume was last used, of whichever VM, for a move needs a higher one', () => {
+  const locate = { in: 'available', on: { type: 'volume.locate', vm: 'vm/t/other' }, to: '', asks: [] };
+  const { asked } = decided(volumeMachine, { ...stored, ...free, runEpoch: 6 }, locate);
+  assert.is((asked[0]?.params as { event: { runEpoch: number } }).event.runEpoch, 6);
+  const inherited = { runEpoch: 6 };
+  const moves = [
+    { ...attached, with: inherited, on: standby(w2, 3), asks: [refused] },
+    { ...attached, with: inherited, on: standby(w2, 7), asks: [make] },
+  ];
+  assert.equal(disagreements(volumeMachine, stored, moves), []);
+});
+
 test('while a snapshot is taken no second host is prepared', () => {
   const row = { in: 'held.attached', with: { captures: ['snapshot/t/s'] }, from, on: standby(), to: 'held.attached' };
   assert.equal(disagreements(volumeMachine, stored, [{ ...row, asks: ['volume.refused > migration'] }]), []);

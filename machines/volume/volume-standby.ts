@@ -90,7 +90,12 @@ const refusedTo = ({ id }: VolumeContext, asker: string | null, error: Failure):
   toAsker(asker, volumeRefused({ volume: id, error }));
 
 export function refuseStandby(seen: At): readonly Asked[] {
-  const { standby, holder, client, id, captures, growth, resizing } = seen.context;
+  const { standby, holder, client, id, captures, growth, resizing, runEpoch } = seen.context;
+  const { event } = seen;
+  if (event.type === 'volume.standby' && holder === event.vm && event.runEpoch <= runEpoch) {
+    const later = `${id} was used in a later run than ${holder} knows of; restart ${holder}, then migrate it`;
+    return refusedTo(seen.context, senderOf(seen), { code: 'volume_run_later', message: later, retryable: true });
+  }
   const why =
     holder === null
       ? 'no VM holds it'
