@@ -1,8 +1,9 @@
 /**
  * Carries out steps of a plan. Before each write the object is read: one that is already as the step wants it is done,
  * one that is neither so nor as the plan has read it has moved. The write has the version that was read, so nothing can
- * come in between, and a key that contains it, so a repeated write gets its first answer. Upholds: a step that is begun
- * again, by this deployer or the next, ends in the same state, and no object is changed twice.
+ * come in between, and a key that contains it, so a repeated write gets its first answer. A step that lasts so long that
+ * its key has become too old goes on with a new one: the version is enough for nothing to be done twice. Upholds: a step
+ * that is begun again, by this deployer or the next, ends in the same state, and no object is changed twice.
  */
 import { changesOf } from '@photoncloud/machines/deployment/deployment-planner';
 import { desiredId, isMadeWithTenant, type DesiredObject } from '@photoncloud/machines/deployment/desired-objects';
@@ -71,19 +72,22 @@ async function carryOutOne(carrying: Carrying, step: StepOrder): Promise<Result>
   const { port, order, key, signal } = carrying;
   const { deployment, revision } = order;
   const beganAt = port.now();
+  let prefix = key;
   for (;;) {
     signal.throwIfAborted();
     const read = await port.read(step.id);
     const next = nextOf(carrying, step, read);
     if ('result' in next) return next;
     const ifVersion = read?.version ?? 0;
-    const idempotencyKey = `${key}.${step.step}.${ifVersion}`;
+    const idempotencyKey = `${prefix}.${step.step}.${ifVersion}`;
     const who = { deployment, tenants: revision.tenants, to: step.id, idempotencyKey, ifVersion };
     try {
       await port.command({ ...who, ...next, waitMs: answerMs });
     } catch (error) {
       const result = afterRefusal(error, port.now() - beganAt);
       if (result !== undefined) return result;
+      if (error instanceof PhotonError && error.record.code === 'command_too_old')
+        prefix = `${Math.trunc(port.now())}-${key}`;
       await port.pause(againMs, signal);
     }
   }

@@ -38,13 +38,17 @@ test('K1: a run that was given up may go on, and no other', () => {
     checkRunningIncarnations(facts, givenUpIn(stored)).length;
   const both = [runs(2, 'w1', 3), runs(25, 'w2', 4)] as const;
   assert.is(check([running, left], ...both), 0);
-  assert.is(check([running, left], runs(2, 'w2', 4), runs(25, 'w1', 3)), 0, 'it is resumed late');
+  const begun: KernelFact = { atMs: 2, host: 'w1', fact: 'incarnation.disks', vm, pid: 1, runEpoch: 3, volumes: [] };
+  assert.is(check([running, left], begun, runs(2, 'w2', 4), runs(25, 'w1', 3)), 0, 'it is resumed late');
   assert.is(check([running], ...both), 1, 'it was not given up');
   assert.is(check([running, left], runs(2, 'w1', 3), runs(19, 'w2', 4)), 1, 'not yet');
   assert.is(check([running, left], runs(2, 'w3', 3), runs(25, 'w2', 4)), 1, 'on another host');
   assert.is(check([running, left], runs(2, 'w1', 4), runs(25, 'w2', 5)), 1, 'a later run there');
   assert.is(check([record(1, vm, { runEpoch: 3 }, 'OTHER'), left], ...both), 1, 'of another VM of this name');
   assert.is(check([running, left, rolledBack], ...both), 1);
+  const anew = record(30, vm, { runEpoch: 1 }, 'OTHER');
+  assert.is(check([running, left, anew], ...both), 0, 'the VM is declared anew since');
+  assert.is(check([running, left, anew], runs(32, 'w1', 1), runs(33, 'w2', 2)), 1, 'of the VM that was declared anew');
 });
 
 const wired = (atMs: number, host: string, runEpoch: number, more: object = {}): KernelFact => ({

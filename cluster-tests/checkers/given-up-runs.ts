@@ -16,6 +16,8 @@ const fields = (value: unknown): Fields => (typeof value === 'object' && value !
 export interface Place {
   readonly host: string;
   readonly runEpoch?: number;
+  /** When its process began: of a VM that was declared anew, runs are counted anew. */
+  readonly sinceMs?: number;
 }
 
 export interface GivenUp {
@@ -63,7 +65,8 @@ export function givenUpIn(facts: readonly StoreFact[]): GivenUp {
       const hasLeft = leftAt !== undefined && same !== undefined && leftAt !== same.leftAt;
       const left = hasLeft ? [{ atMs, host: String(host), runEpoch: same.runEpoch }] : [];
       const runEpoch = Number(context['runEpoch']);
-      vms.set(actor, { uid, runEpoch, leftAt, left: [...(same?.left ?? []), ...left] });
+      // What was left behind may run on after the VM was deleted.
+      vms.set(actor, { uid, runEpoch, leftAt, left: [...(before?.left ?? []), ...left] });
     }
     if (actor.startsWith('port/')) {
       const abandoned = (one.isLive ? (context['abandoned'] ?? []) : []) as KnownPort['abandoned'];
@@ -73,8 +76,12 @@ export function givenUpIn(facts: readonly StoreFact[]): GivenUp {
     }
   }
   return {
-    hasRun: (vm, { host, runEpoch = Infinity }, atMs) =>
-      vms.get(vm)?.left.some((one) => one.host === host && runEpoch <= one.runEpoch && one.atMs <= atMs) === true,
+    hasRun: (vm, { host, runEpoch = Infinity, sinceMs = 0 }, atMs) =>
+      vms
+        .get(vm)
+        ?.left.some(
+          (one) => one.host === host && runEpoch <= one.runEpoch && sinceMs <= one.atMs && one.atMs <= atMs,
+        ) === true,
     absentFor: (port, { host, runEpoch }, atMs) =>
       ports
         .get(port)

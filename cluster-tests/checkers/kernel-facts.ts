@@ -17,6 +17,14 @@ export type KernelFact = { readonly atMs: number; readonly host: string } & (
       /** Actor ids of the volumes that it writes; only the simulated kernel tells them. */
       readonly volumes?: readonly string[];
     }
+  /** What a QEMU process has open from now on, whether its guest runs or not: nothing once it has ended. */
+  | {
+      readonly fact: 'incarnation.disks';
+      readonly vm: string;
+      readonly pid: number;
+      readonly runEpoch: number;
+      readonly volumes: readonly { readonly volume: string; readonly uid: string }[];
+    }
   | { readonly fact: 'incarnation.rests'; readonly vm: string; readonly pid: number; readonly reason: string }
   | {
       readonly fact: 'tap.wired';
@@ -79,8 +87,12 @@ type Run = Extract<KernelFact, { fact: 'incarnation.runs' }>;
  */
 export function checkRunningIncarnations(facts: readonly KernelFact[], givenUp: GivenUp = nothingGivenUp): Violation[] {
   const running = new Map<string, Map<string, Run>>();
+  /** Process -> when it has begun. */
+  const since = new Map<string, number>();
   const violations: Violation[] = [];
   for (const fact of facts) {
+    const isBegun = fact.fact === 'incarnation.disks' || fact.fact === 'incarnation.runs';
+    if (isBegun && !since.has(`${fact.host}:${fact.pid}`)) since.set(`${fact.host}:${fact.pid}`, fact.atMs);
     if (fact.fact !== 'incarnation.runs' && fact.fact !== 'incarnation.rests') continue;
     const ofVm = running.get(fact.vm) ?? new Map<string, Run>();
     running.set(fact.vm, ofVm);
@@ -89,9 +101,10 @@ export function checkRunningIncarnations(facts: readonly KernelFact[], givenUp: 
       ofVm.delete(process);
       continue;
     }
-    const isLeft = (run: Run): boolean => givenUp.hasRun(fact.vm, run, fact.atMs);
+    const isLeft = (run: Run, of: string): boolean =>
+      givenUp.hasRun(fact.vm, { ...run, sinceMs: since.get(of) ?? 0 }, fact.atMs);
     for (const [other, run] of ofVm) {
-      if (isLeft(run) || isLeft(fact)) continue;
+      if (isLeft(run, other) || isLeft(fact, process)) continue;
       const here = `${process} (${fact.incarnationUid})`;
       const what = `${fact.vm} runs as ${here} while ${other} (${run.incarnationUid}) still runs`;
       violations.push({ checker: 'K1', atMs: fact.atMs, what });

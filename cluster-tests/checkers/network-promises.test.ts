@@ -7,7 +7,6 @@ import {
   checkGenerations,
   checkPortProofs,
   checkTenantReferences,
-  checkVolumeUsers,
   movesIn,
 } from './network-promises.ts';
 import type { StoreFact } from './store-facts.ts';
@@ -166,48 +165,6 @@ test('K20: an active port whose proof its kernel never had, or without the group
   const regrouped = { spec: { securityGroups: ['db'] }, generation: 2 };
   assert.is(check(active(11, regrouped)), '', 'the newest spec is not realized yet');
   assert.match(check(active(11, { ...regrouped, observedGeneration: 2 })), /security-group\/a\/web is proven/);
-});
-
-test('K21: a volume of two running VMs is a violation', () => {
-  const runs = (vm: string, pid: number): KernelFact => ({
-    atMs: pid,
-    host: 'w1',
-    fact: 'incarnation.runs',
-    vm,
-    incarnationUid: `L${pid}`,
-    pid,
-    volumes: ['volume/a/disk'],
-  });
-  const rests: KernelFact = { atMs: 2, host: 'w1', fact: 'incarnation.rests', vm: 'vm/a/v', pid: 1, reason: 'gone' };
-  assert.is(whats(checkVolumeUsers([runs('vm/a/v', 1), rests, runs('vm/a/w', 3)])), '');
-  assert.match(
-    whats(checkVolumeUsers([runs('vm/a/v', 1), runs('vm/a/w', 3)])),
-    /volume\/a\/disk is written by vm\/a\/w/,
-  );
-});
-
-test('K21: a run that was cut from a volume does not use it, whether it goes on or not', () => {
-  const volume = 'volume/a/disk';
-  const runs = (atMs: number, host: string, runEpoch: number): KernelFact => ({
-    atMs,
-    host,
-    fact: 'incarnation.runs',
-    vm: 'vm/a/v',
-    incarnationUid: `L${runEpoch}`,
-    pid: 1,
-    runEpoch,
-    volumes: [volume],
-  });
-  const served = (...which: number[]): KernelFact => ({
-    atMs: 2,
-    host: 'w3',
-    fact: 'volume.served',
-    volume,
-    runs: which,
-  });
-  assert.is(whats(checkVolumeUsers([served(1), runs(1, 'w1', 1), served(2), runs(3, 'w2', 2)])), '');
-  assert.is(whats(checkVolumeUsers([served(2), runs(3, 'w2', 2), runs(4, 'w1', 1)])), '', 'it is resumed late');
-  assert.match(whats(checkVolumeUsers([runs(1, 'w1', 1), served(1, 2), runs(3, 'w2', 2)])), /is written by vm\/a\/v/);
 });
 
 test.run();

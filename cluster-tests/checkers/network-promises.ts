@@ -1,6 +1,6 @@
 /**
  * What must hold of networks and ports in every record that is ever committed, and between records and what an observer
- * sees on the hosts: K17 to K21 of docs/promises.md. Pure functions of the store's facts and of the kernel's. Called by
+ * sees on the hosts: K17 to K20 of docs/promises.md. Pure functions of the store's facts and of the kernel's. Called by
  * simulation/cloud/cloud-scenario.ts at the end of a run.
  */
 import { expandedPairs, type DeclaredPairs } from '@photoncloud/machines/values/address-pairs';
@@ -257,48 +257,6 @@ export function checkPortProofs(facts: readonly StoreFact[], seen: readonly Kern
     const proven = ((groups ?? []) as readonly string[]).toSorted();
     if (generation === observedGeneration && proven.join() !== wanted.join())
       broken(`counts as realized with ${wanted.join() || 'no group'}, and ${proven.join() || 'no group'} is proven`);
-  }
-  return violations;
-}
-
-interface User {
-  readonly vm: string;
-  readonly runEpoch: number | undefined;
-}
-
-/**
- * K21: at every instant a volume is in use by one running VM at most, on all hosts together. A run that was cut from a
- * volume does not use it, whether it goes on or not.
- */
-export function checkVolumeUsers(seen: readonly KernelFact[]): Violation[] {
-  const users = new Map<string, Map<string, User>>();
-  /** Volume -> the runs that can use it, where it is used over the network. */
-  const served = new Map<string, readonly number[]>();
-  const violations: Violation[] = [];
-  const isCut = (volume: string, runEpoch: number | undefined): boolean =>
-    runEpoch !== undefined && served.get(volume)?.includes(runEpoch) === false;
-  for (const fact of seen) {
-    if (fact.fact === 'volume.served') {
-      served.set(fact.volume, fact.runs);
-      for (const [process, { runEpoch }] of users.get(fact.volume) ?? [])
-        if (isCut(fact.volume, runEpoch)) users.get(fact.volume)?.delete(process);
-    }
-    if (fact.fact !== 'incarnation.runs' && fact.fact !== 'incarnation.rests') continue;
-    const process = `${fact.host}:${fact.pid}`;
-    if (fact.fact === 'incarnation.rests') {
-      for (const of of users.values()) of.delete(process);
-      continue;
-    }
-    const { vm, runEpoch } = fact;
-    for (const volume of (fact.volumes ?? []).filter((one) => !isCut(one, runEpoch))) {
-      const of = users.get(volume) ?? new Map<string, User>();
-      users.set(volume, of);
-      for (const [other, user] of of) {
-        const what = `${volume} is written by ${vm} as ${process} while ${user.vm} (${other}) still runs`;
-        violations.push({ checker: 'K21', atMs: fact.atMs, what });
-      }
-      of.set(process, { vm, runEpoch });
-    }
   }
   return violations;
 }

@@ -13,6 +13,7 @@ import { wrongServices, type HostServices } from './settled-services.ts';
 import { wrongTurn } from './rollouts.ts';
 import { wrongDrains } from './settled-drains.ts';
 import { wrongMetadata } from './settled-metadata.ts';
+import { wrongDisks, type OpenDisk } from './volume-users.ts';
 import { wrongPeerings, type Locations, type SegmentListing } from './settled-peerings.ts';
 
 export interface HostListing extends HostServices {
@@ -21,6 +22,8 @@ export interface HostListing extends HostServices {
     readonly incarnationUid: string;
     readonly owner: string;
     readonly runs: boolean;
+    /** Unknown: they are not judged. */
+    readonly disks?: readonly OpenDisk[];
   }[];
   readonly taps: readonly {
     readonly tap: string;
@@ -91,7 +94,7 @@ export function unsettledParts(cloud: CloudListing): string[] {
   return [
     ...[...live.values()].flatMap((actor) => unsettled(cloud.registry, actor)),
     ...cloud.hosts.flatMap((host) => orphans(host, live)),
-    ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts)),
+    ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts, live)),
     ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
     ...[...live.values()].filter(({ id }) => id.startsWith('binding/')).flatMap((one) => strayBinding(one, live)),
     ...[...cloud.owners].flatMap(([network, owners]) =>
@@ -149,17 +152,23 @@ function orphans(host: HostListing, live: ReadonlyMap<string, StoredActor>): str
   ];
 }
 
-function wrongRun({ id, state, context }: StoredActor, hosts: readonly HostListing[]): string[] {
+function wrongRun(
+  vm: StoredActor,
+  hosts: readonly HostListing[],
+  live: ReadonlyMap<string, StoredActor>,
+): readonly string[] {
+  const { id, state, context } = vm;
   const { host, incarnationUid } = fields(context);
   const running = hosts.flatMap(({ host: at, incarnations }) =>
-    incarnations.filter(({ vm, runs }) => vm === id && runs).map((incarnation) => ({ ...incarnation, at })),
+    incarnations.filter((one) => one.vm === id && one.runs).map((incarnation) => ({ ...incarnation, at })),
   );
   if (state !== 'running') return running.map(({ at }) => `${id} is ${JSON.stringify(state)} and runs on ${at}`);
   const [only] = running;
   if (running.length !== 1 || only === undefined) return [`${id} is running and runs ${running.length} times`];
   const found = `${only.at} as ${only.incarnationUid}`;
   const wanted = `${String(fields(host)['name'])} as ${String(incarnationUid)}`;
-  return found === wanted ? [] : [`${id} runs on ${found}, not on ${wanted}`];
+  if (found !== wanted) return [`${id} runs on ${found}, not on ${wanted}`];
+  return only.disks === undefined ? [] : wrongDisks(vm, only.disks, live);
 }
 
 function wrongPort(

@@ -1,6 +1,6 @@
 /**
  * Mutants of charts and actors. As in mutant-list.ts, but the scenario of the cloud must catch them: by what an
- * observer of the hosts sees (K1, K3, K4, K10), by what is recorded (K17, K28), by what becomes of a flow (K23), or by
+ * observer of the hosts sees (K1, K3, K4, K10, K24, K29), by what is recorded (K17, K28), by what becomes of a flow (K23), or by
  * a cloud that does not settle (K13).
  */
 import type { Mutant } from './mutant-list.ts';
@@ -38,7 +38,7 @@ export const cloudMutants: readonly Mutant[] = [
     'a guest that stands still on a full disk is never resumed',
     'K13',
     'machines/incarnation/incarnation-machine.ts',
-    "'qemu.await-disks.done': { target: 'running' }",
+    "'qemu.await-disks.done': [changed, { target: 'running' }]",
     "'qemu.await-disks.done': {}",
   ),
   one(
@@ -127,6 +127,27 @@ export const cloudMutants: readonly Mutant[] = [
     'machines/port/port-loss.ts',
     '=> unfenced(context).length === 0;',
     '=> unfenced(context).length >= 0;',
+  ),
+  one(
+    'a volume whose VM leaves right after a move goes back to the former host',
+    'K24',
+    'machines/volume/volume-machine.ts',
+    "{ guard: 'holderLeavesMoved', target: 'available', actions: ['activate', 'letGo', 'forgetResizing'] },",
+    '',
+  ),
+  one(
+    'a guest that stands still is not waited for while disks change',
+    'K13',
+    'machines/incarnation/incarnation-machine.ts',
+    "'qemu.await-disks.done': [changed, { target: 'running' }],",
+    "'incarnation.plug': plug, 'qemu.await-disks.done': [changed, { target: 'running' }],",
+  ),
+  one(
+    'a detached volume is free before QEMU has closed it',
+    'K29',
+    'machines/vm/vm-plugs.ts',
+    "(phase === 'removing' && !of.has(volume));",
+    "(phase === 'removing' && of.size >= 0);",
   ),
   one(
     'a deployment adopts what another one manages',

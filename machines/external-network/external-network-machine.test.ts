@@ -208,6 +208,15 @@ test('a leader that nobody accuses is waited for, however long it takes', () => 
   assert.equal([stopped.state, stopped.context.active, stopped.context.preferred], ['ready', 'w2', null]);
 });
 
+test('a leader that hears the other one again is waited for, although the other one has not said so yet', () => {
+  const gateways = { w1: n.view(1, { leads: true, unheardAt: 20 }), w2: n.view(2, { unheardAt: 10 }) };
+  const moving = step({ ...n.held, gateways }, 'ready', n.gateway(1, { heard: true }), 30);
+  const waited = step(moving.context, 'moving', 'handover', 60_000);
+  assert.equal([moving.state, waited.state], ['moving', 'moving'], 'it may have renewed its permit meanwhile');
+  const again = { ...waited.context.gateways, w2: n.view(2, { unheardAt: 40 }) };
+  assert.is(step({ ...waited.context, gateways: again }, 'moving', 'handover', 940).context.active, 'w2');
+});
+
 test('a host that is not declared any more ends its permit before another leads', () => {
   const three = n.declare('update', { hosts: ['w2'] });
   const moved = step(n.held, 'ready', three);

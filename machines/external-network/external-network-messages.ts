@@ -212,6 +212,7 @@ export function noteGateway({ context, event }: At): Change {
   return withView(context, host, {
     uplink: uplink === null ? 'down' : 'up',
     unheardAt: heard ? null : (before.unheardAt ?? meta.at),
+    ...(heard ? { heardAt: meta.at } : {}),
     error,
     ...(isLate ? {} : { leads }),
   });

@@ -27,6 +27,8 @@ export interface GatewayView {
   readonly uplink: 'unknown' | 'up' | 'down';
   /** When it said that it does not hear the other gateway host, wall time in ms; null while it hears it. */
   readonly unheardAt: number | null;
+  /** When it said last that it does, wall time in ms; absent until it has. */
+  readonly heardAt?: number;
   /** It may have the permit. */
   readonly leads: boolean;
   readonly error: Failure | null;
@@ -73,10 +75,16 @@ function accusedAt(election: Election, host: string): number | null {
 
 const isAccused = (election: Election, host: string): boolean => accusedAt(election, host) !== null;
 
-/** It has been silent for so long, in the ears of the other one, that its permit must have run out. */
+/**
+ * It has been silent for so long, in the ears of the other one, that its permit must have run out. One that has said
+ * since that it hears the other one may have renewed its permit: that the other one hears it again is on its way.
+ */
 export function isOverdue(election: Election, host: string | null, now: number, afterMs: number): boolean {
   const since = host === null ? null : accusedAt(election, host);
-  return since !== null && now - since >= afterMs;
+  if (host === null || since === null) return false;
+  const { unheardAt, heardAt = -Infinity } = viewOf(election, host);
+  const isHeardAgain = unheardAt === null && heardAt > since;
+  return !isHeardAgain && now - since >= afterMs;
 }
 
 const isUsable = (election: Election, host: string): boolean => isPresent(election, host) && !isAccused(election, host);

@@ -261,12 +261,12 @@ export const incarnationMachine = setup({
         stalled: {
           description:
             'QEMU has stopped the guest because a disk did not take a request, as on a full host. The guest goes on ' +
-            'by itself once the disk takes it.',
+            'by itself once the disk takes it; until then no disk comes or goes, which it could not answer.',
           tags: 'steady',
           entry: ['tellStalled', { type: 'qemu.await-disks', params: runOf }],
           exit: 'forgetStall',
           on: {
-            'qemu.await-disks.done': { target: 'running' },
+            'qemu.await-disks.done': [changed, { target: 'running' }],
             'qemu.await-disks.failed': [gone, { target: '#incarnation.rewatching' }],
             'qemu.await-disks.unknown': { target: '#incarnation.rewatching' },
             'incarnation.start': [replaced, { actions: 'tellStalled' }],
@@ -274,7 +274,6 @@ export const incarnationMachine = setup({
             'incarnation.resume': { guard: 'isThis', actions: 'tellStalled' },
             'incarnation.reset': { guard: 'isThis', target: 'resetting' },
             'incarnation.resize': grown,
-            'incarnation.plug': toPlug,
           },
         },
         pausing: {

@@ -34,7 +34,9 @@ const pluggedSo = (as: string, of: string = disk.volume) =>
   done(qemuPlug, { disks: [{ volume: of, standing: as, error: null }] });
 const plugs: readonly Row[] = [
   row('alive.running', {}, plug, 'alive.plugging', [qemuPlug]),
-  row('alive.stalled', standing, plug, 'alive.plugging', [qemuPlug]),
+  // A guest that stands still does not answer, and goes on only if it is waited for.
+  row('alive.stalled', standing, plug, 'alive.stalled', []),
+  row('alive.stalled', { ...standing, ...toPlug }, done('qemu.await-disks'), 'alive.plugging', [qemuPlug]),
   row('alive.paused', still, plug, 'alive.plugging', [qemuPlug]),
   row('alive.plugging', toPlug, pluggedSo('plugged'), 'alive.running', [toldPlugged, told, watchDisks]),
   row('alive.plugging', { ...toPlug, ...still }, pluggedSo('plugged'), 'alive.pausing', [toldPlugged, 'qemu.pause']),

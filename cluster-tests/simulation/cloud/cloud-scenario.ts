@@ -1,7 +1,7 @@
 /**
  * The workload of the cloud: all charts and actors of the product's registry on controllers and workers, tenants with
  * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of
- * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25, K27 and K28. Started by simulation-run.ts.
+ * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25 and K27 to K29. Started by simulation-run.ts.
  */
 import { checkGatewayPermits, checkRunningIncarnations } from '../../checkers/kernel-facts.ts';
 import { checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
@@ -10,7 +10,6 @@ import {
   checkGenerations,
   checkPortProofs,
   checkTenantReferences,
-  checkVolumeUsers,
   movesIn,
 } from '../../checkers/network-promises.ts';
 import { givenUpIn } from '../../checkers/given-up-runs.ts';
@@ -21,6 +20,7 @@ import { checkStoredSnapshots } from '../../checkers/legal-snapshots.ts';
 import { judgeRuntime } from '../../checkers/runtime-promises.ts';
 import { unsettledParts, type CloudListing, type HostListing } from '../../checkers/settled-cloud.ts';
 import { factsOf } from '../../checkers/store-facts.ts';
+import { checkOpenDisks, checkVolumeUsers } from '../../checkers/volume-users.ts';
 import { noAgent, noDataplane, noDeployer, noHosts, noRollouts } from '@photoncloud/actors/photon/no-dataplane';
 import { createRegistry } from '@photoncloud/actors/registry';
 import type { Message } from '@photoncloud/runtime/contract/envelope';
@@ -34,6 +34,7 @@ import { CloudDeployments } from './cloud-deployments.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
 import { CloudLosses } from './cloud-losses.ts';
+import { CloudPlugs } from './cloud-plugs.ts';
 import { CloudRollouts } from './cloud-rollouts.ts';
 import { CloudStorage } from './cloud-storage.ts';
 import { CloudWorkload } from './cloud-workload.ts';
@@ -61,6 +62,7 @@ class CloudScenario implements Scenario {
   private readonly storage: CloudStorage;
   private readonly rollouts: CloudRollouts;
   private readonly losses: CloudLosses;
+  private readonly plugs: CloudPlugs;
   private readonly deployments: CloudDeployments;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
@@ -72,9 +74,10 @@ class CloudScenario implements Scenario {
     this.simulation = simulation;
     this.hosts = new CloudHosts(simulation, chance.pick([1, 2, 2, 3, 3]), chance.pick([1_200, 2_400, 8_000]));
     this.workload = new CloudWorkload(simulation, chance.whole(1, 3), [...this.hosts.kernels.keys()]);
-    this.storage = new CloudStorage(simulation, this.workload);
+    this.storage = new CloudStorage(simulation, this.workload, [...this.hosts.kernels.values()]);
     this.rollouts = new CloudRollouts(simulation, this.workload, [...this.hosts.kernels.keys()]);
     this.losses = new CloudLosses(simulation, this.workload, [...this.hosts.kernels.values()]);
+    this.plugs = new CloudPlugs(simulation, this.workload, [...this.hosts.kernels.values()]);
     this.deployments = new CloudDeployments(simulation, this.workload);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
@@ -90,6 +93,7 @@ class CloudScenario implements Scenario {
     this.storage.start();
     this.rollouts.start();
     this.losses.start();
+    this.plugs.start();
     this.deployments.start();
     this.faults.begin();
     this.flows.begin();
@@ -101,6 +105,7 @@ class CloudScenario implements Scenario {
     this.storage.stop();
     this.rollouts.stop();
     this.losses.stop();
+    this.plugs.stop();
     this.deployments.stop();
     this.faults.heal();
   }
@@ -140,6 +145,7 @@ class CloudScenario implements Scenario {
       ...checkGenerations(stored, hosts.facts),
       ...checkPortProofs(stored, hosts.facts),
       ...checkVolumeUsers(hosts.facts),
+      ...checkOpenDisks(hosts.facts, stored, givenUp),
       ...checkRunEpochs(stored),
       ...checkHostsUnderWay(hosts.facts, stored),
       ...checkStops(stored),
@@ -167,6 +173,7 @@ class CloudScenario implements Scenario {
     if (type === 'migration.ended') simulation.reach(`a move of a VM has ended as ${resultOf(event)}`);
     if (type === 'loss.granted') simulation.reach('a run might be given up');
     if (type === 'loss.refused') simulation.reach('a run had to be kept');
+    if (type === 'incarnation.plugged') simulation.reach('disks of a run were changed');
     if (type === 'host.silent') simulation.reach('a host fell silent');
     if (type === 'external.changed') simulation.reach('a router was told of another gateway host');
     if (type.startsWith('xstate.after.handover')) simulation.reach('a gateway host was waited for');
@@ -195,11 +202,12 @@ function listingOf(kernel: SimulatedKernel): HostListing {
   const segments = [...kernel.segments.values()];
   return {
     host: kernel.host,
-    incarnations: [...kernel.incarnations.values()].map(({ spec, owner, status }) => ({
+    incarnations: [...kernel.incarnations.values()].map(({ spec, owner, status, leaving }) => ({
       vm: spec.vm,
       incarnationUid: owner.uid,
       owner: owner.actor,
       runs: status === 'running',
+      disks: spec.disks.map(({ volume, volumeUid: uid }) => ({ volume, uid, leaving: leaving.has(uid) })),
     })),
     taps: [...kernel.taps.values()].map(({ name, owner, wiring }) => ({
       tap: name,

@@ -1,12 +1,13 @@
 /**
  * A tenant of some seeds of the cloud simulation who keeps snapshots: VMs write to volumes while snapshots are taken of
- * them, volumes are made from these, grow, and are restored to them while their VM is stopped; VMs are moved, and stop
- * right after. All in any order, so that many commands meet and are refused. Draws from a stream of its own. Used by
+ * them, volumes are made from these, grow, and are restored to them while their VM is stopped; VMs are moved, and leave
+ * as soon as they run there. All in any order, so that many commands meet and are refused. Draws from a stream of its own. Used by
  * cloud-scenario.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';
 import type { CloudWorkload, Request } from './cloud-workload.ts';
+import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
 
 const tenant = 'tenant-1';
 const beginMs = 20_000;
@@ -22,12 +23,15 @@ const snapshots = ['friday', 'monday'];
 export class CloudStorage {
   private readonly simulation: Simulation;
   private readonly workload: CloudWorkload;
+  private readonly kernels: readonly SimulatedKernel[];
   private readonly random: Chance;
+  private readonly arrived = new Set<QemuProcess>();
   private asking = true;
 
-  constructor(simulation: Simulation, workload: CloudWorkload) {
+  constructor(simulation: Simulation, workload: CloudWorkload, kernels: readonly SimulatedKernel[]) {
     this.simulation = simulation;
     this.workload = workload;
+    this.kernels = kernels;
     this.random = simulation.chance.split('storage');
   }
 
@@ -37,6 +41,7 @@ export class CloudStorage {
       this.ask(this.volume(diskOf.keeper, null));
       this.ask(this.vm('keeper'));
       this.plan();
+      for (const kernel of this.kernels) kernel.onChange(() => this.look(kernel));
     });
   }
 
@@ -50,6 +55,25 @@ export class CloudStorage {
       this.ask(this.request());
       this.plan();
     });
+  }
+
+  /** A VM that runs after a move leaves before the move has cleared up, or soon after. */
+  private look({ incarnations }: SimulatedKernel): void {
+    for (const guest of incarnations.values()) {
+      const { spec, status } = guest;
+      const vm = keepers.find((name) => spec.vm === `vm/${tenant}/${name}`);
+      if (vm === undefined || spec.incoming === undefined || status !== 'running' || this.arrived.has(guest)) continue;
+      this.arrived.add(guest);
+      if (!this.random.happens(0.5)) continue;
+      const request: Request = this.random.pick([
+        ['vm.stop', vm, { graceMs: 0 }],
+        ['vm.restart', vm, { graceMs: 0 }],
+        ['vm.delete', vm, {}],
+      ] as const);
+      this.simulation.time.after(this.random.between(0, 100), undefined, 'storage', () => {
+        if (this.asking) this.ask(request);
+      });
+    }
   }
 
   private ask(request: Request): void {

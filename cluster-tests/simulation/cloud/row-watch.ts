@@ -1,6 +1,6 @@
 /**
- * Guests that write one row after the other to their disks, each acknowledged by the disk, in a simulated cloud: the
- * next row finds all of them there, wherever the guest, or its successor, runs by then (K24). A disk is the replica on
+ * Guests that write one row after the other to their disks, the first as soon as they run, each acknowledged by the
+ * disk, in a simulated cloud: the next row finds all of them there, wherever the guest, or its successor, runs by then (K24). A disk is the replica on
  * the guest's host, or, through an export that has not been cut, the one on another host. A volume that is made from a
  * snapshot begins with the rows of that snapshot, and a restored one goes on with them (K26). Used by
  * cloud-scenario.ts.
@@ -9,6 +9,7 @@ import type { IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { partsOfId } from '@photoncloud/machines/values/identifiers';
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';
+import { hasReleased } from './simulated-disks.ts';
 import type { Origin, QemuProcess, Replica, SimulatedKernel } from './simulated-kernel.ts';
 import { storedActors } from './stored-actors.ts';
 
@@ -27,6 +28,7 @@ export class RowWatch {
   private readonly chance: Chance;
   /** Volume uid -> rows that its guests were told are there, and the host of the last one who was. */
   private readonly acknowledged = new Map<string, Acknowledged>();
+  private readonly running = new Set<QemuProcess>();
 
   constructor(simulation: Simulation, kernels: readonly SimulatedKernel[]) {
     this.simulation = simulation;
@@ -35,16 +37,33 @@ export class RowWatch {
   }
 
   begin(): void {
+    for (const kernel of this.kernels) kernel.onChange(() => this.look(kernel));
+    this.again();
+  }
+
+  private again(): void {
     this.simulation.time.after(this.chance.around(lookEveryMs), undefined, 'rows', () => {
       for (const kernel of this.kernels)
         for (const guest of kernel.incarnations.values())
           if (guest.status === 'running' && !guest.stalled) this.write(kernel, guest);
-      this.begin();
+      this.again();
     });
+  }
+
+  /** A guest that has just begun to run, or goes on. */
+  private look(kernel: SimulatedKernel): void {
+    for (const guest of kernel.incarnations.values()) {
+      if (guest.status !== 'running') this.running.delete(guest);
+      else if (!this.running.has(guest)) {
+        this.running.add(guest);
+        if (!guest.stalled) this.write(kernel, guest);
+      }
+    }
   }
 
   private write(kernel: SimulatedKernel, guest: QemuProcess): void {
     for (const disk of guest.spec.disks) {
+      if (hasReleased(guest, disk.volumeUid, kernel.nowMs())) continue;
       const replica = this.replicaOf(kernel, guest, disk);
       if (replica === undefined) continue;
       const known = this.restoredOr(disk, replica, this.acknowledged.get(disk.volumeUid));

@@ -19,22 +19,19 @@ import {
   incarnationAlive,
   incarnationMissing,
   olderRunAlive,
-  plugUnsupported,
   qmpTimeout,
 } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { stallOf } from '@photoncloud/actors/dataplane/hypervisor/qemu-stall';
 import { runIsSent } from '@photoncloud/actors/dataplane/migration/migration-errors';
 import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
-import type { DiskStanding } from '@photoncloud/machines/values/device-slots';
-import type { IncarnationDisk, IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
+import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
-import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
+import { isOnHost, plug } from './simulated-disks.ts';
+import { isAlive, type QemuProcess, type SimulatedKernel } from './simulated-kernel.ts';
 import { leaveNics, plugNics, tapOf } from './simulated-nics.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 export const incarnationId = ({ actor, uid, runEpoch }: OwnerToken): string => `${actor} ${uid} ${runEpoch}`;
-export const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
-  incarnation !== undefined && incarnation.status !== 'dead';
 
 const quit: IncarnationEnd = { reason: 'host_quit', detail: 'QEMU was told to quit.' };
 const killed: IncarnationEnd = { reason: 'killed', detail: 'QEMU did not answer and was killed.' };
@@ -75,7 +72,7 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
     // QEMU says of a guest that has not run since its reset what it says before the first instruction.
     resetIncarnation: (incarnation, call) =>
       tell('resetIncarnation', incarnation, call, (found) => {
-        release(found, () => true);
+        for (const volumeUid of found.leaving.keys()) found.leaving.set(volumeUid, kernel.nowMs());
         if (found.status === 'paused') found.status = 'prelaunch';
       }),
     watchIncarnation: (incarnation, call) =>
@@ -111,11 +108,8 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
         if (!isAlive(found)) throw incarnationMissing(incarnation.owner.actor);
         if (found.sending) throw runIsSent(incarnation.owner.actor);
         if (found.hung) throw qmpTimeout(`telling ${incarnation.owner.actor}`, 2_000);
-        // A guest that stands still does not answer, and one that runs not always.
-        const answers = found.status === 'running' && !found.stalled;
-        leaveNics(found, ofNics.nics);
-        const standings = plug(kernel, found, disks, () => answers && site.options.random.fraction() < 0.7);
-        return { disks: standings, nics: plugNics(kernel, found, ofNics) };
+        leaveNics(site, found, ofNics.nics);
+        return { disks: plug(site, found, disks), nics: plugNics(kernel, found, ofNics) };
       }),
     stopIncarnation: (stop, call) =>
       site.change('stopIncarnation', 'incarnation', lockOf(stop.incarnation), stop.incarnation.owner, call, () =>
@@ -169,7 +163,7 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
     id,
     owner: spec.owner,
     spec,
-    leaving: new Set(),
+    leaving: new Map(),
     pid,
     startTime: String(pid),
     taps,
@@ -185,65 +179,10 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
     if (tap !== undefined) tap.heldBy = pid;
   }
   kernel.incarnations.set(id, incarnation);
+  kernel.noteDisks(incarnation);
   kernel.changed();
   return describe(incarnation, true).answer;
 }
-
-/** The guest releases what it was asked for. @param answers whether it does, for each disk */
-function release(found: QemuProcess, answers: () => boolean): void {
-  const released = [...found.leaving].filter(() => answers());
-  for (const uid of released) found.leaving.delete(uid);
-  found.spec = {
-    ...found.spec,
-    disks: found.spec.disks.filter(({ volumeUid }) => !released.includes(volumeUid)),
-    nics: found.spec.nics.filter(({ bindingUid }) => !released.includes(bindingUid)),
-  };
-}
-
-/** In the order of the real dataplane: what is not wanted any more is asked for, then what is missing is plugged. */
-function plug(
-  kernel: SimulatedKernel,
-  found: QemuProcess,
-  disks: readonly IncarnationDisk[],
-  answers: () => boolean,
-): readonly DiskStanding[] {
-  const { actor } = found.owner;
-  if (found.spec.diskSlots === undefined) throw plugUnsupported(actor);
-  for (const { volumeUid } of found.spec.disks)
-    if (!disks.some((disk) => disk.volumeUid === volumeUid)) found.leaving.add(volumeUid);
-  release(found, answers);
-  const standings = disks.map((disk): DiskStanding => {
-    const { volume, volumeUid } = disk;
-    if (found.leaving.has(volumeUid)) return { volume, standing: 'leaving', error: null };
-    if (found.spec.disks.some((had) => had.volumeUid === volumeUid))
-      return { volume, standing: 'plugged', error: null };
-    try {
-      requireDisk(kernel, disk, found.spec.vm);
-    } catch (error) {
-      if (!(error instanceof PhotonError)) throw error;
-      const { code, message, group } = error.record;
-      return { volume, standing: 'failed', error: { code, message, retryable: group === 'fault' } };
-    }
-    found.spec = { ...found.spec, disks: [...found.spec.disks, disk] };
-    return { volume, standing: 'plugged', error: null };
-  });
-  kernel.changed();
-  const others = found.spec.disks.filter(({ volume }) => !disks.some((disk) => disk.volume === volume));
-  return [...standings, ...others.map(({ volume }) => ({ volume, standing: 'leaving', error: null }) as const)];
-}
-
-/** Its bytes are there, and no other QEMU of the host has them open. */
-function requireDisk(kernel: SimulatedKernel, disk: IncarnationDisk, vm: string): void {
-  if (!isOnHost(disk)) return;
-  if (!kernel.replicas.has(disk.volumeUid)) throw fileMissing('disk_missing', `The replica of ${disk.volume}`);
-  const has = (other: QemuProcess): boolean =>
-    isAlive(other) && other.spec.disks.some((one) => isOnHost(one) && one.volumeUid === disk.volumeUid);
-  if ([...kernel.incarnations.values()].some(has))
-    throw new PhotonError('fault', 'disk_locked', `Another process writes a disk of ${vm}.`);
-}
-
-/** Its bytes are in a file of the host, which QEMU locks. */
-const isOnHost = ({ source = null }: IncarnationDisk): boolean => source === null;
 
 /** Checks preconditions in the order of the real dataplane, so that both return the same error. */
 function requireParts(kernel: SimulatedKernel, spec: IncarnationSpec): void {

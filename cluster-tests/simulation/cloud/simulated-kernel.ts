@@ -98,8 +98,8 @@ export interface QemuProcess {
   readonly owner: OwnerToken;
   /** With the disks and NICs that it has now. */
   spec: IncarnationSpec;
-  /** Uids of the volumes and bindings whose disks and NICs its guest was asked to release. */
-  readonly leaving: Set<string>;
+  /** Uids of volumes and bindings whose disk or NIC its guest was asked to release -> when it does, ms; never: Infinity. */
+  readonly leaving: Map<string, number>;
   readonly pid: number;
   readonly startTime: string;
   readonly taps: readonly string[];
@@ -118,6 +118,9 @@ export interface QemuProcess {
   /** Of shared volumes that have grown, by uid: what the guest was told, MiB. */
   readonly sizes: Map<string, number>;
 }
+
+export const isAlive = (incarnation: QemuProcess | undefined): incarnation is QemuProcess =>
+  incarnation !== undefined && incarnation.status !== 'dead';
 
 /** Serves a volume to a run. */
 export interface ServingProcess {
@@ -273,8 +276,18 @@ export class SimulatedKernel {
     incarnation.end ??= end;
     if (ran)
       this.record({ fact: 'incarnation.rests', vm: incarnation.spec.vm, pid: incarnation.pid, reason: end.reason });
-    if (status === 'dead') for (const tap of this.taps.values()) if (tap.heldBy === incarnation.pid) tap.heldBy = null;
+    if (status === 'dead') {
+      this.noteDisks(incarnation);
+      for (const tap of this.taps.values()) if (tap.heldBy === incarnation.pid) tap.heldBy = null;
+    }
     this.changed();
+  }
+
+  /** Called after every change of what a process has open. One that nothing has arrived at uses nothing. */
+  noteDisks({ spec, owner, pid, status }: QemuProcess): void {
+    const isUnused = status === 'dead' || status === 'incoming';
+    const volumes = isUnused ? [] : spec.disks.map(({ volume, volumeUid }) => ({ volume, uid: volumeUid }));
+    this.record({ fact: 'incarnation.disks', vm: spec.vm, pid, runEpoch: owner.runEpoch, volumes });
   }
 
   run(incarnation: QemuProcess): void {

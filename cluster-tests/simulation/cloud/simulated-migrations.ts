@@ -7,8 +7,8 @@ import type { MigrationDataplane } from '@photoncloud/actors/dataplane/contract/
 import { incarnationMissing, qmpTimeout } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { migrationFailed } from '@photoncloud/actors/dataplane/migration/migration-errors';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
-import { incarnationId, isAlive, start } from './simulated-incarnations.ts';
-import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
+import { incarnationId, start } from './simulated-incarnations.ts';
+import { isAlive, type QemuProcess, type SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
 
 /** Time that the memory of a guest takes, at most. */
@@ -50,6 +50,7 @@ export function simulatedMigrations(site: SimulatedSite): MigrationDataplane {
         kernel.pause(source);
         mirror(kernel, there, spec, outgoing.mirrors);
         if (target.status === 'incoming') target.status = 'paused';
+        there?.noteDisks(target);
         there?.changed();
         return { method: 'live', pausedAt: kernel.nowMs(), sentBytes: spec.memoryMib << 20, flows: [] } as const;
       });

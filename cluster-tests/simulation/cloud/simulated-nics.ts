@@ -10,18 +10,20 @@ import { tapBusy, tapMissing } from '@photoncloud/actors/dataplane/tap/tap-error
 import type { NicStanding } from '@photoncloud/machines/values/device-slots';
 import type { IncarnationNic } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
+import { askToRelease } from './simulated-disks.ts';
 import type { QemuProcess, SimulatedKernel } from './simulated-kernel.ts';
+import type { SimulatedSite } from './simulated-site.ts';
 
 const names = new KernelNames('sim');
 export const tapOf = ({ binding, bindingUid }: IncarnationNic): string =>
   names.tapOf({ actor: binding, uid: bindingUid });
 
 /** The guest was asked to release what it has beside the wanted ones. */
-export function leaveNics(found: QemuProcess, nics: DevicePlug['nics']): void {
+export function leaveNics(site: SimulatedSite, found: QemuProcess, nics: DevicePlug['nics']): void {
   if (nics === undefined) return;
   if (found.spec.nicSlots === undefined) throw plugUnsupported(found.owner.actor);
   for (const { bindingUid } of found.spec.nics)
-    if (!nics.some((nic) => nic.bindingUid === bindingUid)) found.leaving.add(bindingUid);
+    if (!nics.some((nic) => nic.bindingUid === bindingUid)) askToRelease(site, found, bindingUid);
 }
 
 /** QEMU closes the taps of these and of those that no NIC of the guest has any more. */
