@@ -24,6 +24,8 @@ export interface HostListing extends HostServices {
     readonly runs: boolean;
     /** Unknown: they are not judged. */
     readonly disks?: readonly OpenDisk[];
+    /** The file systems of its guest are frozen. */
+    readonly frozen?: boolean;
   }[];
   readonly taps: readonly {
     readonly tap: string;
@@ -168,6 +170,7 @@ function wrongRun(
   const found = `${only.at} as ${only.incarnationUid}`;
   const wanted = `${String(fields(host)['name'])} as ${String(incarnationUid)}`;
   if (found !== wanted) return [`${id} runs on ${found}, not on ${wanted}`];
+  if (only.frozen === true) return [`${id} runs on ${found}, and its guest was left frozen`];
   return only.disks === undefined ? [] : wrongDisks(vm, only.disks, live);
 }
 

@@ -36,11 +36,12 @@ const rows = {
     'volume/t/f': { sizeMib: 64, host: null },
   },
 };
-const told = (hosts: ClusterContext['hosts'], event: Row['on']) => {
-  const { asked, context } = decided(clusterMachine, held(hosts), { in: 'open', on: event, rows, to: '' });
-  const messages = asked.map(({ params }) => params as { to: string; event: { type: string } });
+const told = (hosts: ClusterContext['hosts'], event: Row['on'], more: Row['rows'] = {}) => {
+  const row = { in: 'open', on: event, rows: { ...rows, ...more }, to: '' };
+  const { asked, context } = decided(clusterMachine, held(hosts), row);
+  const messages = asked.map(({ params }) => params as { to?: string; event: { type: string } });
   const toldTo = (kind: string): readonly string[] =>
-    messages.filter(({ to }) => to.startsWith(`${kind}/`)).map(({ to, event: { type } }) => `${type} ${to}`);
+    messages.filter(({ to = '' }) => to.startsWith(`${kind}/`)).map(({ to, event: { type } }) => `${type} ${to}`);
   return { vms: toldTo('vm'), volumes: toldTo('volume'), context: context as unknown as ClusterContext };
 };
 
@@ -55,6 +56,16 @@ test('VMs and volumes of a lost host are told, and told again when it is back, w
   assert.equal(back.vms, ['vm.host-found vm/t/a', 'vm.host-found vm/t/b']);
   assert.equal(back.volumes, ['volume.host-found volume/t/d']);
   assert.is(isFound(back.context, register(1, false)), false);
+});
+
+test('a VM that moves to a host which was lost meanwhile is told when it has its reservation there', () => {
+  const transfer = { type: 'place.transfer', vm: 'vm/t/d', migration: 'migration/t/d' };
+  const gone = told(hostsOf(3, [1]), lost).context.hosts;
+  const moved = { 'reservation/vm/t/d': on('w2'), 'reservation/migration/t/d': on('w1') };
+  assert.equal(told(gone, transfer, moved).vms, ['vm.host-lost vm/t/d']);
+  assert.equal(told(hostsOf(3, [1]), transfer, moved).vms, [], 'all of that host are told later');
+  assert.equal(told(hostsOf(3, []), transfer, moved).vms, []);
+  assert.equal(told(gone, transfer, { ...moved, 'reservation/migration/t/d': null }).vms, [], 'a repeated message');
 });
 
 test('a host that is back meanwhile, or was fenced, is not lost', () => {

@@ -8,7 +8,7 @@ import { assertEvent } from 'xstate';
 import { withCondition, type ConditionParams } from '../values/conditions.ts';
 import type { Failure } from '../values/failures.ts';
 import { entryOf, partsOfId } from '../values/identifiers.ts';
-import { rows, send, type Asked, type Seen } from '../values/telling.ts';
+import { row, rows, send, type Asked, type Seen } from '../values/telling.ts';
 import type { ClusterContext, HostRecord, Reservation, RoomPromise } from './cluster-context.ts';
 import { placeVm } from './cluster-placement.ts';
 import {
@@ -76,6 +76,15 @@ export function tellLost({ context, event }: At): readonly Asked[] {
     ...vmsOn(event, host).map((vm) => send(vm, vmHostLost({ host }))),
     ...volumesOn(event, host).map((volume) => send(volume, volumeHostLost({ host }))),
   ];
+}
+
+/** A VM that has moved to a host which was lost meanwhile: what was told of that host was told before. */
+export function tellMovedToLost({ context, event }: At): readonly Asked[] {
+  assertEvent(event, 'place.transfer');
+  const { vm, migration } = event;
+  const host = row<Reservation>(event, 'reservation', migration)?.host ?? '';
+  const record = entryOf(context.hosts, host);
+  return isLost(record) && record?.lost === true ? [send(vm, vmHostLost({ host }))] : [];
 }
 
 export function noteLost({ context, event }: At): Partial<ClusterContext> {

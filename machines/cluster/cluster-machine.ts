@@ -12,7 +12,7 @@ import { firstVni, lastVni, vniCandidates, type ClusterContext, type HostRecord 
 import * as messages from './cluster-messages.ts';
 import { counted, reservationOf } from './cluster-placement.ts';
 import type { ClusterEvent } from './cluster-protocol.ts';
-import { noteLost, tellFound, tellLoss, tellLost, withPresence } from './cluster-loss.ts';
+import { noteLost, tellFound, tellLoss, tellLost, tellMovedToLost, withPresence } from './cluster-loss.ts';
 import * as recovery from './cluster-recovery.ts';
 import { endRollout, tellRollout } from './cluster-rollout.ts';
 import * as room from './cluster-room.ts';
@@ -103,7 +103,7 @@ const always = {
   'occupants.ask': { actions: 'tellOccupants' },
   'vni.release': { actions: 'dropVni' },
   'place.release': { actions: ['dropReservation', 'unreserve'] },
-  'place.transfer': { actions: ['transferReservation', 'freeTransferred'] },
+  'place.transfer': { actions: ['transferReservation', 'tellMovedToLost', 'freeTransferred'] },
   'room.claim': { actions: ['tellRoom', 'promiseRoom'] },
   'room.release': { actions: ['dropPromise', 'forgetPromise'] },
   'rollout.claim': { actions: 'tellRollout' },
@@ -133,6 +133,7 @@ export const clusterMachine = setup({
     tellAdmission: tell(messages.tellAdmission),
     tellHost: tell(messages.tellHost),
     tellLost: tell(tellLost),
+    tellMovedToLost: tell(tellMovedToLost),
     noteLost: assign(noteLost),
     tellFound: tell(tellFound),
     tellLoss: tell(tellLoss),
@@ -208,7 +209,7 @@ export const clusterMachine = setup({
         ...always,
         'host.register': { actions: ['tellAdmission', 'tellFound', 'admitHost', 'wakeWaiting'] },
         'place.release': { actions: ['dropReservation', 'unreserve', 'wakeWaiting'] },
-        'place.transfer': { actions: ['transferReservation', 'freeTransferred', 'wakeWaiting'] },
+        'place.transfer': { actions: ['transferReservation', 'tellMovedToLost', 'freeTransferred', 'wakeWaiting'] },
         'room.release': { actions: ['dropPromise', 'forgetPromise', 'wakeWaiting'] },
         // Every controller sends this at its start and when an era begins; the first name is kept.
         'cluster.open': [newEra, {}],

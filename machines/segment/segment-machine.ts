@@ -15,8 +15,11 @@ import type { SegmentContext } from './segment-context.ts';
 import * as messages from './segment-messages.ts';
 import { segmentKind, type SegmentEvent } from './segment-protocol.ts';
 
-/** Permanent failures are retried rarely, because an operator may have repaired the host. */
-const lastingRetryMs = 300_000;
+/**
+ * Permanent failures are retried rarely, because an operator may have repaired the host: after 30 s, so that one which
+ * was not permanent after all costs no more, then at twice the time up to 5 min.
+ */
+const lastingBackoffMs = (tries: number): number => 30 * backoffMs(tries, 10_000);
 
 /** The host is fenced: the segment ends, and the VPC removes the peer from other hosts. */
 const gone = { guard: 'isHostGone', target: '#segment.gone', actions: 'tellFailed' } as const;
@@ -99,7 +102,7 @@ export const segmentMachine = setup({
     retry: ({ context }) => {
       const failures = [...contexts.failuresOf(context), ...(context.failure === null ? [] : [context.failure])];
       const passes = failures.length === 0 || failures.some(({ retryable }) => retryable);
-      return passes ? backoffMs(context.tries) : lastingRetryMs;
+      return (passes ? backoffMs : lastingBackoffMs)(context.tries);
     },
     backoff: ({ context }) => backoffMs(context.tries),
   },

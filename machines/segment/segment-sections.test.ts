@@ -121,12 +121,17 @@ test('a section that failed is not watched, and is proven again only by the kern
 });
 
 test('a failure that passes is retried within seconds, one that lasts within minutes', () => {
-  const delayAfter = (...failures: readonly (typeof passing)[]): number | undefined => {
+  const delayAfter = (failures: readonly (typeof passing)[], tries = 0): number | undefined => {
     const failed = Object.fromEntries(failures.map((failure, index) => [`s${index}`, failure]));
-    const { armed } = decided(segmentMachine, held, { in: 'realizing.making', on: done({}, failed), to: '' });
+    const { armed } = decided(
+      segmentMachine,
+      { ...held, tries },
+      { in: 'realizing.making', on: done({}, failed), to: '' },
+    );
     return armed.find(({ type }) => type.includes('.retry.'))?.delayMs;
   };
-  assert.equal([delayAfter(passing), delayAfter(lasting), delayAfter(passing, lasting)], [1_000, 300_000, 1_000]);
+  assert.equal([delayAfter([passing]), delayAfter([lasting]), delayAfter([passing, lasting])], [1_000, 30_000, 1_000]);
+  assert.equal([delayAfter([lasting], 1), delayAfter([lasting], 9)], [60_000, 300_000]);
 });
 
 test('the VPC hears that the host is gone, and of what it had heard', () => {

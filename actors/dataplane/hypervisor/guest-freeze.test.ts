@@ -70,11 +70,11 @@ test('a guest that does not say that it has thawed is asked again later, and onc
   await withGuest(mute, async (place, asked) => {
     assert.equal(await whileFrozen(place, async () => 7, short), { result: 7, isFrozen: false });
     assert.ok(existsSync(place.frozenFile));
-    await thawLeft(place, short);
+    assert.is(await thawLeft(place, short), false);
     assert.ok(existsSync(place.frozenFile));
     isMute = false;
-    await thawLeft(place);
-    await thawLeft(place);
+    assert.is(await thawLeft(place), true);
+    assert.is(await thawLeft(place), true);
     assert.equal([asked, existsSync(place.frozenFile)], [[freeze, thaw, thaw, thaw], false]);
   });
 });

@@ -2,8 +2,9 @@
  * File systems of a guest at rest for a moment: its QEMU guest agent freezes them, something is done, and it thaws
  * them. Called by snapshot/. A guest without an agent, or whose agent does not answer, is not frozen, and no error.
  * Promise: a guest that was asked to freeze is asked to thaw, whatever fails meanwhile. A mark in the folder of the run
- * says that it was not thawed yet; `thawLeft` asks again, also after the worker was killed. One conversation at a time
- * is had with an agent, so nobody thaws what another one has just frozen.
+ * says that it was not thawed yet; `thawLeft` asks again, also after the worker was killed: who makes copies calls it,
+ * and the watch of each run, for a guest that could not answer, as one that was paused meanwhile. One conversation at a
+ * time is had with an agent, so nobody thaws what another one has just frozen.
  */
 import { rm, writeFile } from 'node:fs/promises';
 import { fileError } from '../kernel-errors.ts';
@@ -51,17 +52,23 @@ export async function whileFrozen<Result>(
   }
 }
 
-/** Asks a guest to thaw that did not say that it has. */
-export async function thawLeft(place: Place, { beginMs, thawMs } = patience): Promise<void> {
-  if ((await readTextFile(place.frozenFile)) === undefined) return;
+/**
+ * Asks a guest to thaw that did not say that it has.
+ * @returns whether it has now, or nobody had frozen it
+ */
+export async function thawLeft(place: Place, { beginMs, thawMs } = patience): Promise<boolean> {
+  if (!(await isMarked(place))) return true;
   const guest = await GuestConversation.begin(place.guestSocket, beginMs);
-  if (guest === null) return;
+  if (guest === null) return false;
   try {
-    await thaw(guest, place, thawMs);
+    // Whoever had the conversation before may have thawed it.
+    return !(await isMarked(place)) || (await thaw(guest, place, thawMs)) !== undefined;
   } finally {
     guest.end();
   }
 }
+
+const isMarked = async ({ frozenFile }: Place): Promise<boolean> => (await readTextFile(frozenFile)) !== undefined;
 
 const isSome = (fileSystems: unknown): boolean => typeof fileSystems === 'number' && fileSystems > 0;
 

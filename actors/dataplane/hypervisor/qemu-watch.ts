@@ -1,5 +1,6 @@
 /**
- * Waits for the end of a run and reports its reason; also has the console bounded meanwhile.
+ * Waits for the end of a run and reports its reason; meanwhile has the console bounded, and a guest thawed that was left
+ * frozen.
  * After a power-off of the guest QEMU stays, paused (`-action shutdown=pause`), so the reason can be read even if no
  * client was connected at that moment; the watch then records the reason and sends `quit`. Called by
  * qemu-operations.ts.
@@ -14,6 +15,7 @@ import { errnoOf, fileError } from '../kernel-errors.ts';
 import { awaitGone, isStillRunning } from '../process-lookup.ts';
 import type { ProcessIdentity } from '../process-lookup.ts';
 import { readTextFile } from '../storage-files.ts';
+import { thawLeft } from './guest-freeze.ts';
 import { boundConsole } from './qemu-console.ts';
 import type { IncarnationPaths } from './qemu-folder.ts';
 import { findIncarnation } from './qemu-session.ts';
@@ -22,6 +24,8 @@ import type { QmpClient, QmpEvent } from './qmp-client.ts';
 
 const pollEveryMs = 500;
 const quitGraceMs = 3000;
+/** Longer than one attempt takes. */
+const thawEveryMs = 5000;
 const endSchema = z.object({
   reason: z.enum(['guest_shutdown', 'host_quit', 'crash', 'killed', 'gone']),
   detail: z.string(),
@@ -52,6 +56,7 @@ export async function awaitEnd(
 ): Promise<IncarnationEnd> {
   let lastEnd: IncarnationEnd | null = null;
   let listening: QmpClient | undefined;
+  let thawAgainAt = 0;
   let wake: () => void = () => {};
   const onEvent = (event: QmpEvent): void => {
     lastEnd = endOfEvent(event) ?? lastEnd;
@@ -80,10 +85,23 @@ export async function awaitEnd(
       return end;
     }
     await boundConsole(paths);
+    if (performance.now() >= thawAgainAt) {
+      thawAgainAt = performance.now() + thawEveryMs;
+      void tryThaw(paths);
+    }
     const soon = new Promise<void>((resolve) => {
       wake = resolve;
     });
     await sleepOr(soon, pollEveryMs, signal);
+  }
+}
+
+/** A guest that does not answer keeps nobody waiting, and is asked again. */
+async function tryThaw(paths: IncarnationPaths): Promise<void> {
+  try {
+    await thawLeft(paths);
+  } catch (error) {
+    if (!(error instanceof PhotonError)) throw error;
   }
 }
 

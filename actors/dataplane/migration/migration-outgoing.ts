@@ -17,6 +17,7 @@ import { z } from 'zod';
 import type { IncarnationSent } from '../contract/migration-contract.ts';
 import type { DataplaneSite } from '../dataplane-site.ts';
 import { fileError } from '../kernel-errors.ts';
+import { thawLeft } from '../hypervisor/guest-freeze.ts';
 import { pathsOf } from '../hypervisor/qemu-folder.ts';
 import type { IncarnationPaths } from '../hypervisor/qemu-folder.ts';
 import { qmpAnswerMs } from '../hypervisor/qemu-session.ts';
@@ -163,6 +164,12 @@ class Sending {
     const { migration, mirrors } = this.#outgoing;
     const known = await readRecord(this.#paths);
     if (known?.migration === migration && known.begun) return;
+    // Nobody would thaw it where it arrives.
+    if (known === null && !(await thawLeft(this.#paths)))
+      throw migrationFailed(
+        this.#spec.owner.actor,
+        'its guest was frozen for a snapshot and does not say that it has thawed',
+      );
     const method = methodFor(client.version, mirrors.length);
     await writeRecord(this.#paths, { migration, method, begun: false, pausedAt: known?.pausedAt ?? null });
     await giveKey(this.#site, this.#paths, client, migration, 'client');

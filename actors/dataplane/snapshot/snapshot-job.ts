@@ -40,7 +40,7 @@ export interface BytesUser {
   /** Does something while the file systems of its guest are frozen, if that can be had. */
   readonly freeze: <Result>(work: () => Promise<Result>) => Promise<Done<Result>>;
   /** Asks its guest again, if that has not said that it has thawed. */
-  readonly thaw: () => Promise<void>;
+  readonly thaw: () => Promise<unknown>;
 }
 
 /** Of job and node in the process that has the disk: QEMU takes names of up to 31 characters. */

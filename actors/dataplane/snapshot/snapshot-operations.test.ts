@@ -204,6 +204,14 @@ function declare(): void {
     stopped.abort();
     assert.is(await waiting.catch((error: Error) => error.name), 'AbortError');
     assert.equal(mute.asked, [thaw]);
+    // When no copy is made any more, as of a guest that was paused while it was to thaw.
+    writeFileSync(frozenFile, '');
+    const ended = new AbortController();
+    const watch = (await dataplane).watchIncarnation(incarnation(1, 'LIVE'), { ...nextCall(), signal: ended.signal });
+    await until('the guest is thawed by the watch of its run', () => !existsSync(frozenFile));
+    ended.abort();
+    assert.is(await watch.catch((error: Error) => error.name), 'AbortError');
+    assert.equal(mute.asked, [thaw, thaw]);
     mute.close();
     await (await dataplane).sweep({ owners: async () => [spec.owner.actor, 'incarnation/acme/web@w1'] }, nextCall());
     assert.equal(

@@ -167,6 +167,8 @@ class CloudScenario implements Scenario {
     if (kind === 'dropped' && type.endsWith('.done')) simulation.reach('a late result of an effect was dropped');
     if (type.endsWith('.unknown')) simulation.reach(`${actor.split('/')[0]} saw an unknown outcome`);
     if (actor.startsWith('peering/') && from !== to) simulation.reach(`a peering was ${String(to)}`);
+    const { code = '', message } = (event as { error?: { code?: string; message?: string } | null }).error ?? {};
+    if (code === 'effect_failed') simulation.violate(`an effect has a defect: ${actor}: ${message}`);
     if (type === 'address.refused') simulation.reach('an address was refused');
     if (type === 'place.refused') simulation.reach('no host had room');
     if (type === 'migration.committed') simulation.reach('a VM was moved');
@@ -202,11 +204,12 @@ function listingOf(kernel: SimulatedKernel): HostListing {
   const segments = [...kernel.segments.values()];
   return {
     host: kernel.host,
-    incarnations: [...kernel.incarnations.values()].map(({ spec, owner, status, leaving }) => ({
+    incarnations: [...kernel.incarnations.values()].map(({ spec, owner, status, leaving, frozen }) => ({
       vm: spec.vm,
       incarnationUid: owner.uid,
       owner: owner.actor,
       runs: status === 'running',
+      frozen,
       disks: spec.disks.map(({ volume, volumeUid: uid }) => ({ volume, uid, leaving: leaving.has(uid) })),
     })),
     taps: [...kernel.taps.values()].map(({ name, owner, wiring }) => ({

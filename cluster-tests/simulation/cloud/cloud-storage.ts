@@ -122,6 +122,10 @@ export class CloudStorage {
   private vm(name: (typeof keepers)[number]): Request {
     const boot = { kernel: 'kernel', initrd: 'initrd' };
     const disks = [{ volume: diskOf[name] }];
-    return ['vm.create', name, { memoryMib: 256, restart: 'always', nics: [{ network: 'front' }], disks, boot }];
+    return [
+      'vm.create',
+      name,
+      { memoryMib: 256, restart: 'always', nics: [{ network: 'front' }], disks, boot, guestAgent: true },
+    ];
   }
 }

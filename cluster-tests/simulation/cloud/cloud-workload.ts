@@ -222,6 +222,7 @@ export class CloudWorkload {
       })),
       disks: random.happens(0.4) ? [{ volume: random.pick(volumes) }] : [],
       boot: { kernel: 'kernel', initrd: 'initrd' },
+      guestAgent: name === 'vm-1',
       labels: this.labels(),
     };
     return ['vm.create', name, params];
@@ -283,19 +284,7 @@ export class CloudWorkload {
       [5, () => this.again(this.externalAddress(this.named(tenant, 'external-address', externals, true)))],
       [2, () => ['external-address.delete', this.named(tenant, 'external-address', externals, true), {}]],
       [3, () => ['vpc.create', 'side', {}]],
-      [
-        3,
-        () => [
-          'peering.create',
-          'join',
-          {
-            vpcs: random.pick([
-              ['main', 'side'],
-              ['side', 'main'],
-            ]),
-          },
-        ],
-      ],
+      [3, () => ['peering.create', 'join', { vpcs: random.happens(0.5) ? ['main', 'side'] : ['side', 'main'] }]],
       [1, () => ['peering.delete', 'join', {}]],
       [1, () => ['vpc.delete', 'side', {}]],
       [1, () => ['tenant.delete', tenant, {}]],

@@ -45,7 +45,7 @@ export class RowWatch {
     this.simulation.time.after(this.chance.around(lookEveryMs), undefined, 'rows', () => {
       for (const kernel of this.kernels)
         for (const guest of kernel.incarnations.values())
-          if (guest.status === 'running' && !guest.stalled) this.write(kernel, guest);
+          if (guest.status === 'running' && !guest.stalled && !guest.frozen) this.write(kernel, guest);
       this.again();
     });
   }
@@ -56,7 +56,7 @@ export class RowWatch {
       if (guest.status !== 'running') this.running.delete(guest);
       else if (!this.running.has(guest)) {
         this.running.add(guest);
-        if (!guest.stalled) this.write(kernel, guest);
+        if (!guest.stalled && !guest.frozen) this.write(kernel, guest);
       }
     }
   }

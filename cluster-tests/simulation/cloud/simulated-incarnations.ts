@@ -27,6 +27,7 @@ import { tapMissing } from '@photoncloud/actors/dataplane/tap/tap-errors';
 import type { IncarnationSpec, OwnerToken } from '@photoncloud/machines/values/wiring';
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import { isOnHost, plug } from './simulated-disks.ts';
+import { agentAnswers, keepThawing } from './simulated-agents.ts';
 import { isAlive, type QemuProcess, type SimulatedKernel } from './simulated-kernel.ts';
 import { leaveNics, plugNics, tapOf } from './simulated-nics.ts';
 import type { SimulatedSite } from './simulated-site.ts';
@@ -73,15 +74,18 @@ export function simulatedIncarnations(site: SimulatedSite): IncarnationDataplane
     resetIncarnation: (incarnation, call) =>
       tell('resetIncarnation', incarnation, call, (found) => {
         for (const volumeUid of found.leaving.keys()) found.leaving.set(volumeUid, kernel.nowMs());
+        found.frozen = false;
         if (found.status === 'paused') found.status = 'prelaunch';
       }),
-    watchIncarnation: (incarnation, call) =>
-      site.watch(call.signal, (): IncarnationEnd | null => {
+    watchIncarnation: (incarnation, call) => {
+      void keepThawing(site, () => find(incarnation), call.signal);
+      return site.watch(call.signal, (): IncarnationEnd | null => {
         const found = find(incarnation);
         if (found?.status === 'shutdown') kernel.rest(found, 'dead', quit);
         const known = found?.end ?? gone;
         return isAlive(found) ? null : known;
-      }),
+      });
+    },
     watchDisks: (incarnation, call) =>
       site.watch(call.signal, () => (find(incarnation)?.stalled === true ? stallOf(true, 'a disk') : null)),
     awaitDisks: async (incarnation, call) => {
@@ -141,7 +145,7 @@ function guestOf(kernel: SimulatedKernel, incarnation: string): GuestReading {
   const found = [...kernel.incarnations.values()].find(
     (one) => one.owner.actor === incarnation && one.status === 'running',
   );
-  if (found === undefined || found.spec.guestAgent !== true || found.hung || found.stalled) return silentGuest;
+  if (found === undefined || !agentAnswers(found)) return silentGuest;
   const interfaces = found.spec.nics.map(({ mac }, at) => ({ name: `eth${at}`, mac, addresses: [] }));
   return { ...silentGuest, answers: true, system: 'simulated', interfaces };
 }
@@ -172,6 +176,7 @@ export function start(kernel: SimulatedKernel, spec: IncarnationSpec): Incarnati
     end: null,
     hung: false,
     stalled: false,
+    frozen: false,
     sizes: new Map(),
   };
   for (const name of taps) {

@@ -115,6 +115,8 @@ export interface QemuProcess {
   hung: boolean;
   /** The process runs, and the guest stands still: the disk was full when it wrote. */
   stalled: boolean;
+  /** Its file systems are frozen for a snapshot, and nobody has thawed them yet. */
+  frozen: boolean;
   /** Of shared volumes that have grown, by uid: what the guest was told, MiB. */
   readonly sizes: Map<string, number>;
 }

@@ -7,6 +7,7 @@ import type { MigrationDataplane } from '@photoncloud/actors/dataplane/contract/
 import { incarnationMissing, qmpTimeout } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import { migrationFailed } from '@photoncloud/actors/dataplane/migration/migration-errors';
 import type { IncarnationSpec } from '@photoncloud/machines/values/wiring';
+import { thawLeft } from './simulated-agents.ts';
 import { incarnationId, start } from './simulated-incarnations.ts';
 import { isAlive, type QemuProcess, type SimulatedKernel } from './simulated-kernel.ts';
 import type { SimulatedSite } from './simulated-site.ts';
@@ -38,7 +39,9 @@ export function simulatedMigrations(site: SimulatedSite): MigrationDataplane {
       const step = <Result>(work: () => Result): Promise<Result> =>
         site.change('sendIncarnation', 'incarnation', lockOf(spec), spec.owner, call, work);
       await step(() => {
-        answering(spec).sending = true;
+        const source = answering(spec);
+        if (!source.sending && !thawLeft([source])) throw migrationFailed(spec.owner.actor, 'its guest is frozen');
+        source.sending = true;
       });
       await site.pause(options.random.fraction() * longestMs);
       return step(() => {
