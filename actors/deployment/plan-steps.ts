@@ -1,9 +1,9 @@
 /**
  * Carries out steps of a plan. Before each write the object is read: one that is already as the step wants it is done,
  * one that is neither so nor as the plan has read it has moved. The write has the version that was read, so nothing can
- * come in between, and a key that contains it, so a repeated write gets its first answer. A step that lasts so long that
- * its key has become too old goes on with a new one: the version is enough for nothing to be done twice. Upholds: a step
- * that is begun again, by this deployer or the next, ends in the same state, and no object is changed twice.
+ * come in between, and a key that contains it, so a repeated write gets its first answer. A step that lasts so long
+ * that its key has become too old goes on with a new one: the version is enough for nothing to be done twice. Upholds:
+ * a step that is begun again, by this deployer or the next, ends in the same state, and no object is changed twice.
  */
 import { changesOf } from '@photoncloud/machines/deployment/deployment-planner';
 import { desiredId, isMadeWithTenant, type DesiredObject } from '@photoncloud/machines/deployment/desired-objects';

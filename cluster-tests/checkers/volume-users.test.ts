@@ -1,4 +1,4 @@
-/** K21, K29 and the disks of a settled VM: each names the violation that it exists for, and passes a correct history. */
+/** K21, K29 and the disks of a settled VM: each names the violation it exists for, and passes a correct history. */
 import type { StoredActor } from '@photoncloud/runtime/contract/journal';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -79,7 +79,8 @@ export function checkOpenDisks(
     for (const { volume, uid } of disks.volumes) {
       const holder = holders.get(uid) ?? null;
       if (!uids.includes(uid) || holder === vm || givenUp.hasRun(vm, disks, atMs)) continue;
-      const what = `${volume} (${uid}) is open in ${host}:${pid} of ${vm}, and ${holder === null ? 'nobody' : String(holder)} holds it`;
+      const who = holder === null ? 'nobody' : String(holder);
+      const what = `${volume} (${uid}) is open in ${host}:${pid} of ${vm}, and ${who} holds it`;
       violations.push({ checker: 'K29', atMs, what });
     }
   };

@@ -1,6 +1,6 @@
 /**
- * Waits for the end of a run and reports its reason; meanwhile has the console bounded, and a guest thawed that was left
- * frozen.
+ * Waits for the end of a run and reports its reason; meanwhile has the console bounded, and a guest thawed that was
+ * left frozen.
  * After a power-off of the guest QEMU stays, paused (`-action shutdown=pause`), so the reason can be read even if no
  * client was connected at that moment; the watch then records the reason and sends `quit`. Called by
  * qemu-operations.ts.

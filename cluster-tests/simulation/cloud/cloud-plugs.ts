@@ -64,7 +64,7 @@ export class CloudPlugs {
     });
   }
 
-  /** One disk comes or goes, some of them at once, or all go; in part of the cases back again while that is under way. */
+  /** One disk comes or goes, or several at once; in part of the cases back again while that is under way. */
   private change(vm: string, meanMs: number): void {
     const { random } = this;
     const before = this.disks.get(vm) ?? [];

@@ -1,8 +1,8 @@
 /**
  * A tenant of some seeds of the cloud simulation who keeps snapshots: VMs write to volumes while snapshots are taken of
  * them, volumes are made from these, grow, and are restored to them while their VM is stopped; VMs are moved, and leave
- * as soon as they run there. All in any order, so that many commands meet and are refused. Draws from a stream of its own. Used by
- * cloud-scenario.ts.
+ * as soon as they run there. All in any order, so that many commands meet and are refused. Draws from a stream of its
+ * own. Used by cloud-scenario.ts.
  */
 import type { Chance } from '../seeded-random.ts';
 import type { Simulation } from '../simulation.ts';

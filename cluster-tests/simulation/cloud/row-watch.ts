@@ -1,9 +1,9 @@
 /**
  * Guests that write one row after the other to their disks, the first as soon as they run, each acknowledged by the
- * disk, in a simulated cloud: the next row finds all of them there, wherever the guest, or its successor, runs by then (K24). A disk is the replica on
- * the guest's host, or, through an export that has not been cut, the one on another host. A volume that is made from a
- * snapshot begins with the rows of that snapshot, and a restored one goes on with them (K26). Used by
- * cloud-scenario.ts.
+ * disk, in a simulated cloud: the next row finds all of them there, wherever the guest, or its successor, runs by then
+ * (K24). A disk is the replica on the guest's host, or, through an export that has not been cut, the one on another
+ * host. A volume that is made from a snapshot begins with the rows of that snapshot, and a restored one goes on with
+ * them (K26). Used by cloud-scenario.ts.
  */
 import type { IncarnationDisk } from '@photoncloud/machines/values/wiring';
 import { partsOfId } from '@photoncloud/machines/values/identifiers';

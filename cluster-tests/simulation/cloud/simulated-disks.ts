@@ -1,6 +1,7 @@
 /**
- * Disks that come to a simulated QEMU while its guest runs, and go from it. A guest that is asked to release one does so
- * at once, later or never; QEMU has its bytes open until the dataplane looks again. Called by simulated-incarnations.ts.
+ * Disks that come to a simulated QEMU while its guest runs, and go from it. A guest that is asked to release one does
+ * so at once, later or never; QEMU has its bytes open until the dataplane looks again. Called by
+ * simulated-incarnations.ts.
  */
 import { fileMissing, plugUnsupported } from '@photoncloud/actors/dataplane/hypervisor/qemu-errors';
 import type { DiskStanding } from '@photoncloud/machines/values/device-slots';

@@ -98,7 +98,7 @@ export interface QemuProcess {
   readonly owner: OwnerToken;
   /** With the disks and NICs that it has now. */
   spec: IncarnationSpec;
-  /** Uids of volumes and bindings whose disk or NIC its guest was asked to release -> when it does, ms; never: Infinity. */
+  /** Of the disks and NICs that its guest is to release: uid of volume or binding -> when it does, ms, or Infinity. */
   readonly leaving: Map<string, number>;
   readonly pid: number;
   readonly startTime: string;
