@@ -4,7 +4,7 @@
  * it names are commands of photon.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -53,27 +53,41 @@ function declare(): void {
     for (const unit of units) if (unit === 'photoncloud-deployer') assert.match(page, `\`${unit}\``);
   });
 
-  test('its flake, with the files that it tells to make, has these hosts', () => {
+  /** A value of the hosts of its flake, in a folder with the files that it tells to make. */
+  const hostsOf = (apply: string, nixpkgs: string): unknown => {
     const home = join(folder, 'home');
     mkdirSync(join(home, 'hardware'), { recursive: true });
     for (const text of blocks('nix')) {
       const [, name] = /^# (\S+\.nix)\n/.exec(text) ?? [];
       if (name !== undefined) writeFileSync(join(home, name), text);
     }
-    for (const host of ['control', 'work-1', 'work-2']) writeFileSync(join(home, 'hardware', `${host}.nix`), '{ }\n');
-    const inputs = ['nixpkgs', `path:${testing}`, 'photoncloud', `git+file://${checkout}`];
+    for (const host of ['control', 'work-1', 'work-2'])
+      copyFileSync(join(checkout, 'nix/cluster/machine.nix'), join(home, 'hardware', `${host}.nix`));
+    const inputs = ['nixpkgs', `path:${nixpkgs}`, 'photoncloud', `git+file://${checkout}`];
     const overrides = [inputs.slice(0, 2), inputs.slice(2)].flatMap((one) => ['--override-input', ...one]);
-    const apply = 'hosts: builtins.mapAttrs (_: host: builtins.attrNames host.config.units) hosts';
-    const where = `path:${home}#nixosConfigurations`;
-    const { code, stdout, stderr } = nix.run('nix', ['eval', '--json', where, '--apply', apply, ...overrides]);
+    const argv = ['eval', '--json', `path:${home}#nixosConfigurations`, '--apply', `builtins.mapAttrs (_: ${apply})`];
+    const { code, stdout, stderr } = nix.run('nix', [...argv, ...overrides]);
     assert.is(code, 0, stderr);
+    return JSON.parse(stdout);
+  };
+
+  test('its flake, with the files that it tells to make, has these hosts', () => {
     const worker = ['photoncloud-worker'];
-    assert.equal(JSON.parse(stdout), {
+    assert.equal(hostsOf('host: builtins.attrNames host.config.units', testing), {
       control: ['photoncloud-controller', 'photoncloud-store'],
       'work-1': worker,
       'work-2': worker,
     });
   });
+
+  const nixpkgs = process.env['PHOTON_NIXPKGS'];
+  if (nixpkgs === undefined) test.skip('NOT RUN, lane 4 (its hosts evaluated by NixOS): name a tree in PHOTON_NIXPKGS');
+  else
+    test('lane 4: NixOS evaluates its hosts, each to a whole system', () => {
+      const systems = hostsOf('host: host.config.system.build.toplevel.drvPath', nixpkgs) as Record<string, string>;
+      for (const [name, path] of Object.entries(systems))
+        assert.match(path, new RegExp(`-nixos-system-${name}-.*[.]drv$`));
+    });
 }
 
 const reason = whyNoNix();
@@ -100,7 +114,7 @@ test('the commands of photon that it names exist', () => {
   }
   const ofAgent = helpOf('nix-agent');
   const asked = commands.flatMap((line) => / photon nix-agent (\w+)/.exec(line)?.[1] ?? []);
-  assert.equal(asked, ['request', 'confirm', 'status']);
+  assert.equal(asked, ['request', 'status', 'confirm']);
   for (const verb of asked) assert.match(ofAgent, new RegExp(`^ +${verb}\\b`, 'm'), verb);
 });
 

@@ -87,7 +87,8 @@ export class RunningSystemd {
   }
 }
 
-function removeGroups(place: string): void {
+/** A control group with those below it. @throws Error while a process is in one */
+export function removeGroups(place: string): void {
   for (const entry of readdirSync(place, { withFileTypes: true }))
     if (entry.isDirectory()) removeGroups(join(place, entry.name));
   rmdirSync(place);
