@@ -74,6 +74,11 @@ test('a host that is back meanwhile, or was fenced, is not lost', () => {
   assert.equal(told({}, lost).vms, []);
 });
 
+test('of a host that was fenced, before it could be lost, it is told when it is back', () => {
+  const { volumes, vms } = told(hostsOf(3, [1], { fenced: true }), register(1, false));
+  assert.equal([volumes.length, vms.length], [1, 2]);
+});
+
 test('more than a third of the hosts is more than lost hosts; those that were fenced do not count', () => {
   const broken = (count: number, ...silent: number[]): boolean => isBroken(hostsOf(count, silent));
   assert.equal(

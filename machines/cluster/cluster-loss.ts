@@ -94,10 +94,11 @@ export function noteLost({ context, event }: At): Partial<ClusterContext> {
   return { hosts: { ...context.hosts, [event.host]: { ...record, lost: true } } };
 }
 
-/** Whether the event says that a host is back of which it was told that it is lost. */
+/** Whether the event says that a host is back of which it was told that it is lost, or that an operator had fenced. */
 export const isFound = ({ hosts }: Pick<ClusterContext, 'hosts'>, event: { readonly type: string }): boolean => {
   const { type, host, silent } = event as ClusterEvent & { readonly host: string; readonly silent: boolean };
-  return type === 'host.register' && !silent && entryOf(hosts, host)?.lost === true;
+  const record = entryOf(hosts, host);
+  return type === 'host.register' && !silent && (record?.lost === true || record?.fenced === true);
 };
 
 export function tellFound({ context, event }: At): readonly Asked[] {
