@@ -227,6 +227,7 @@ function declare(): void {
             controller = { enable = true; address = "192.0.2.9"; apiListenPort = 7443; };
             tenants.acme.ports.probe.network = "front";
           };
+          networking.nftables = { enable = true; flushRuleset = true; };
         } ];
       }`,
       '-A',
@@ -236,6 +237,7 @@ function declare(): void {
     assert.match(stderr, /- services\.photoncloud\.directory: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.environmentFile: has secrets; it must not lie in/);
     assert.match(stderr, /- services\.photoncloud\.deployer\.clientFile: must not lie in/);
+    assert.match(stderr, /- networking\.nftables\.flushRuleset: each reload of the firewall would delete/);
     assert.match(stderr, /- services\.photoncloud\.worker\.address: systemd holds it, and it is not declared/);
     assert.match(stderr, /- services\.photoncloud\.nixAgent\.trustedPublicKeys: the agent takes what these keys/);
     assert.match(stderr, /- services\.photoncloud: two programs of this host are to listen at 192\.0\.2\.9:7443; give/);

@@ -32,6 +32,11 @@ in
   };
 
   config = mkIf cfg.worker.enable {
+    assertions = [{
+      assertion = !(config.networking.nftables.enable && config.networking.nftables.flushRuleset);
+      message = "networking.nftables.flushRuleset: each reload of the firewall would delete the tables of the worker, "
+        + "which keep foreign hosts out of the overlay; set it to false";
+    }];
     networking.firewall = mkIf cfg.worker.openFirewall {
       allowedTCPPorts = [ cfg.worker.peerListenPort ];
       allowedTCPPortRanges = [ underlayPorts ];

@@ -47,6 +47,8 @@ in
     networking.firewall.allowedTCPPorts = list types.port;
     networking.firewall.allowedTCPPortRanges = list (types.attrsOf types.port);
     networking.firewall.allowedUDPPorts = list types.port;
+    networking.nftables.enable = flag false;
+    networking.nftables.flushRuleset = flag false;
     boot.kernelModules = list types.str;
     boot.kernel.sysctl = set;
     boot.loader = set;
