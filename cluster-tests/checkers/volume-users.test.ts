@@ -94,6 +94,8 @@ test('K29: what QEMU has open is held by its VM, from before it opens it until i
   );
   assert.match(check([opened], [held(3, 'vm/a/v')]), /nobody holds/, 'before it is held');
   assert.match(check([opened], [held(1, 'vm/a/w')]), /vm\/a\/w holds it/);
+  const cut: KernelFact = { atMs: 3, host: 'w2', fact: 'volume.served', volume: 'volume/a/disk', runs: [2] };
+  assert.is(check([opened, cut], [held(1, 'vm/a/v'), held(5, null)]), '', 'it was cut before');
   const givenUp = { ...nothingGivenUp, hasRun: () => true };
   assert.is(whats(checkOpenDisks([opened], [held(1, 'vm/a/w')], givenUp)), '');
 });

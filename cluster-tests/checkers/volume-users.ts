@@ -63,7 +63,8 @@ type Disks = Extract<KernelFact, { fact: 'incarnation.disks' }> & { readonly sin
 
 /**
  * K29: what a QEMU process has open, its VM holds, as the volume says: so a volume is free, or another VM's, only after
- * QEMU has closed it. A run that was given up on a silent host is cut from its volumes instead (K21).
+ * QEMU has closed it. A run that was given up on a silent host, or has moved away, is cut from its volumes instead
+ * (K21).
  */
 export function checkOpenDisks(
   seen: readonly KernelFact[],
@@ -73,12 +74,15 @@ export function checkOpenDisks(
   const open = new Map<string, Disks>();
   /** Uid of a volume -> its holder. */
   const holders = new Map<string, unknown>();
+  /** Volume -> the runs that can use it, where it is used over the network. */
+  const served = new Map<string, readonly number[]>();
   const violations: Violation[] = [];
   const check = (disks: Disks, uids: readonly string[], atMs: number): void => {
     const { vm, host, pid } = disks;
     for (const { volume, uid } of disks.volumes) {
       const holder = holders.get(uid) ?? null;
-      if (!uids.includes(uid) || holder === vm || givenUp.hasRun(vm, disks, atMs)) continue;
+      const isCut = served.get(volume)?.includes(disks.runEpoch) === false;
+      if (!uids.includes(uid) || holder === vm || isCut || givenUp.hasRun(vm, disks, atMs)) continue;
       const who = holder === null ? 'nobody' : String(holder);
       const what = `${volume} (${uid}) is open in ${host}:${pid} of ${vm}, and ${who} holds it`;
       violations.push({ checker: 'K29', atMs, what });
@@ -96,7 +100,8 @@ export function checkOpenDisks(
   let at = 0;
   const takeKernelUntil = (atMs: number): void => {
     for (let fact = seen[at]; fact !== undefined && fact.atMs <= atMs; fact = seen[++at])
-      if (fact.fact === 'incarnation.disks') takeKernel(fact);
+      if (fact.fact === 'volume.served') served.set(fact.volume, fact.runs);
+      else if (fact.fact === 'incarnation.disks') takeKernel(fact);
   };
   for (const one of recordsIn(facts)) {
     // Only a store that keeps what it has acknowledged can be judged.

@@ -180,7 +180,7 @@ export const testedMutants: readonly Mutant[] = [
     'what a given-up run still sends is let through',
     'K1',
     'actors/dataplane/overlay/fences-packets.test.ts',
-    'actors/dataplane/overlay/fences-section.ts',
+    'actors/dataplane/overlay/fence-table.ts',
     'ether saddr . ip saddr @senders drop`',
     'ether saddr . ip saddr @senders accept`',
   ),

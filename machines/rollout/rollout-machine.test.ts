@@ -47,7 +47,7 @@ const rows: readonly Row[] = [
     with: { waiters },
     on: { type: 'rollout.refused', error: busy },
     to: 'gone',
-    asks: ['reject rollout_busy'],
+    asks: ['reject rollout_busy', 'rollout.release > cluster'],
   },
   { in: 'claiming', on: 'claimDeadline', to: 'claiming', asks: ['rollout.claim > cluster'] },
 

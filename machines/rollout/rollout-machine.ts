@@ -156,7 +156,8 @@ export const rolloutMachine = setup({
         'rollout.confirm': { actions: 'rejectConfirm' },
         'rollout.abort': { target: 'gone', actions: ['answerAccepted', 'rejectDeleted', 'release'] },
         'rollout.granted': { target: 'surveying' },
-        'rollout.refused': { target: 'gone', actions: 'rejectAll' },
+        // A claim that was repeated may be granted after the refusal: nobody else would give that back.
+        'rollout.refused': { target: 'gone', actions: ['rejectAll', 'release'] },
         'rollout.ask': {},
       },
       after: { claimDeadline: { target: 'claiming', reenter: true } },
