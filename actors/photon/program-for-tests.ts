@@ -181,6 +181,8 @@ export class TestProgram {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
+    // What held the lock of its folder ends by itself after it, and would outlive a test that has ended.
+    await run('flock', ['-w', '10', join(this.nodeFolder(name), 'lock'), 'true']);
   }
 
   /** Where a program speaks to this controller over TLS, as the operator. */

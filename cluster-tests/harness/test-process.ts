@@ -4,6 +4,7 @@
  * Upholds: whatever a test has started in its group is gone when its file has ended, also after a timeout or Ctrl-C.
  */
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 
 export interface ProcessOutcome {
   /** Exit status, or the signal that ended it; null when it could not be started. */
@@ -70,15 +71,35 @@ export function runProcess(
     child.on('exit', (status, killer) => {
       const code = status ?? killer;
       // What is left of the group would hold the pipes open, and outlive the run.
-      leftBehind = signalGroup(group, 'SIGKILL') && !timedOut;
+      leftBehind = hasLiving(group) && !timedOut;
+      signalGroup(group, 'SIGKILL');
       child.on('close', () => settle(code));
       setTimeout(() => settle(code), 1_000).unref();
     });
   });
 }
 
+/** Whether a process of the group still runs. One that has ended stays in it until it is reaped, maybe much later. */
+function hasLiving(group: number | undefined): boolean {
+  if (!signalGroup(group, 0)) return false;
+  // Only Linux says who has ended.
+  if (!existsSync('/proc/self/stat')) return true;
+  return readdirSync('/proc').some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+      // After the name of the program, which may contain anything: state, parent, group.
+      const [state = '', , of] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(of) === group && !/[ZX]/.test(state);
+    } catch {
+      // It has ended meanwhile.
+      return false;
+    }
+  });
+}
+
 /** Whether anyone was left to get the signal. */
-function signalGroup(group: number | undefined, signal: NodeJS.Signals): boolean {
+function signalGroup(group: number | undefined, signal: NodeJS.Signals | 0): boolean {
   if (group === undefined) return false;
   try {
     return process.kill(-group, signal);

@@ -168,6 +168,24 @@ test('what is pruned may be named until its holder is changed, which comes befor
   ]);
 });
 
+test('what a VM needs until its next start blocks a deletion; what it has given up by then does not', () => {
+  const kernel = (name: string) => object('image', name, { source: { path: `file:///srv/${name}` }, format: 'kernel' });
+  const data = object('volume', 'data', { sizeMib: 8 });
+  const vm = (boot: string, disks: readonly object[]) =>
+    object('vm', 'web', { nics: [{ network: 'n' }], disks, boot: { kernel: boot, initrd: 'rd' } });
+  const existing = [live(kernel('old')), live(kernel('new')), live(data), live(vm('old', [{ volume: 'data' }]))];
+  const pruned = (wanted: DesiredObject, also: readonly DesiredObject[]) =>
+    planSteps(input([wanted, kernel('new'), ...also], existing, { prune: true })).filter(isChange);
+  const [next, kept] = pruned(vm('new', [{ volume: 'data' }]), [data]);
+  assert.equal([next?.action, kept?.action, kept?.id], ['next start', 'blocked', 'image/acme/old']);
+  assert.match(kept?.reason ?? '', /is to be deleted, and vm\/acme\/web names it/);
+  const taken = pruned(vm('old', []), [kernel('old')]);
+  assert.equal(
+    taken.map(({ id, action }) => `${action} ${id}`),
+    ['update vm/acme/web', 'delete volume/acme/data'],
+  );
+});
+
 test('what is in use is counted, for the guard of deletions', () => {
   const used = live(port, { stateName: 'active' });
   assert.equal(countsOf(planSteps(input([], [used], { prune: true }))).inUse, 1);
