@@ -285,9 +285,12 @@ export class SimulatedKernel {
     this.changed();
   }
 
-  /** Called after every change of what a process has open. One that nothing has arrived at uses nothing. */
-  noteDisks({ spec, owner, pid, status }: QemuProcess): void {
-    const isUnused = status === 'dead' || status === 'incoming';
+  /**
+   * Called after every change of what a process has open. One that nothing has arrived at uses nothing, and one whose
+   * guest was sent does not any more.
+   */
+  noteDisks({ spec, owner, pid, status, sending }: QemuProcess): void {
+    const isUnused = status === 'dead' || status === 'incoming' || (sending && status === 'paused');
     const volumes = isUnused ? [] : spec.disks.map(({ volume, volumeUid }) => ({ volume, uid: volumeUid }));
     this.record({ fact: 'incarnation.disks', vm: spec.vm, pid, runEpoch: owner.runEpoch, volumes });
   }

@@ -51,6 +51,7 @@ export function simulatedMigrations(site: SimulatedSite): MigrationDataplane {
         if (!options.echoes(outgoing.door.host) || !isAlive(target) || target.hung)
           throw migrationFailed(spec.owner.actor, 'its target does not answer');
         kernel.pause(source);
+        kernel.noteDisks(source);
         mirror(kernel, there, spec, outgoing.mirrors);
         if (target.status === 'incoming') target.status = 'paused';
         there?.noteDisks(target);
@@ -75,6 +76,7 @@ export function simulatedMigrations(site: SimulatedSite): MigrationDataplane {
         const source = answering(incarnation);
         if (!source.sending) return;
         source.sending = false;
+        kernel.noteDisks(source);
         kernel.run(source);
       }),
   };
