@@ -24,7 +24,7 @@ interface DeclaredStatus {
 }
 
 /** Conditions that say why the newest declaration is not realized, although the object is in a resting state. */
-const ofRealization = ['DisksAttached', 'Realized'];
+const ofRealization = ['DisksAttached', 'NicsAttached', 'Realized'];
 
 /** What the newest declaration waits for; undefined: no condition says it. */
 export function waitsFor(status: unknown): string | undefined {

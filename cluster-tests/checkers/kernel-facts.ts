@@ -1,7 +1,7 @@
 /**
  * What an observer outside the control plane sees happen on hosts, one fact per change in the order of time, and the
- * checkers that judge these facts: K1, K3, K4, K10 and K22 of docs/promises.md. The control plane is asked for nothing
- * but which port moves, and what was given up on a silent host. Pure. The simulated kernel writes the facts;
+ * checkers that judge these facts: K1, K3, K4, K10, K20 and K22 of docs/promises.md. The control plane is asked for
+ * nothing but which port moves, and what was given up on a silent host. Pure. The simulated kernel writes the facts;
  * cloud-scenario.ts calls the checkers at the end of a run.
  */
 import { Fences, nothingGivenUp, type GivenUp } from './given-up-runs.ts';
@@ -43,6 +43,8 @@ export type KernelFact = { readonly atMs: number; readonly host: string } & (
       readonly runEpoch?: number;
     }
   | { readonly fact: 'tap.gone'; readonly tap: string }
+  /** A guest that runs has a NIC more. */
+  | { readonly fact: 'nic.given'; readonly vm: string; readonly port: string; readonly tap: string }
   | {
       readonly fact: 'segment.up';
       readonly vpc: string;
@@ -230,6 +232,20 @@ export function checkGatewayPermits(facts: readonly KernelFact[]): Violation[] {
       violations.push({ checker: 'K22', atMs, what: `${network} is led by ${host}, and by ${other} for ${left}` });
     }
     ofNetwork.set(host, untilMs);
+  }
+  return violations;
+}
+
+/** K20: a guest that runs gets no NIC whose tap is not wired. */
+export function checkGivenNics(facts: readonly KernelFact[]): Violation[] {
+  const wired = new Set<string>();
+  const violations: Violation[] = [];
+  for (const fact of facts) {
+    if (fact.fact === 'tap.wired') wired.add(`${fact.host} ${fact.tap}`);
+    if (fact.fact === 'tap.gone') wired.delete(`${fact.host} ${fact.tap}`);
+    if (fact.fact !== 'nic.given' || wired.has(`${fact.host} ${fact.tap}`)) continue;
+    const what = `${fact.vm} got the NIC of ${fact.port} on ${fact.host} before tap ${fact.tap} was wired`;
+    violations.push({ checker: 'K20', atMs: fact.atMs, what });
   }
   return violations;
 }

@@ -14,6 +14,7 @@ import { wrongTurn } from './rollouts.ts';
 import { wrongDrains } from './settled-drains.ts';
 import { wrongMetadata } from './settled-metadata.ts';
 import { wrongDisks, type OpenDisk } from './volume-users.ts';
+import { wrongNics } from './settled-nics.ts';
 import { wrongPeerings, type Locations, type SegmentListing } from './settled-peerings.ts';
 
 export interface HostListing extends HostServices {
@@ -26,6 +27,8 @@ export interface HostListing extends HostServices {
     readonly disks?: readonly OpenDisk[];
     /** The file systems of its guest are frozen. */
     readonly frozen?: boolean;
+    /** Actor ids of the ports whose NICs its guest has. */
+    readonly nics?: readonly string[];
   }[];
   readonly taps: readonly {
     readonly tap: string;
@@ -96,7 +99,9 @@ export function unsettledParts(cloud: CloudListing): string[] {
   return [
     ...[...live.values()].flatMap((actor) => unsettled(cloud.registry, actor)),
     ...cloud.hosts.flatMap((host) => orphans(host, live)),
-    ...[...live.values()].filter(({ id }) => id.startsWith('vm/')).flatMap((vm) => wrongRun(vm, cloud.hosts, live)),
+    ...[...live.values()]
+      .filter(({ id }) => id.startsWith('vm/'))
+      .flatMap((vm) => [...wrongRun(vm, cloud.hosts, live), ...wrongNics(vm, cloud.hosts)]),
     ...[...live.values()].filter(({ id }) => id.startsWith('port/')).flatMap((port) => wrongPort(port, cloud, live)),
     ...[...live.values()].filter(({ id }) => id.startsWith('binding/')).flatMap((one) => strayBinding(one, live)),
     ...[...cloud.owners].flatMap(([network, owners]) =>

@@ -1,7 +1,7 @@
 /**
  * Mutants of charts and actors. As in mutant-list.ts, but the scenario of the cloud must catch them: by what an
- * observer of the hosts sees (K1, K3, K4, K10, K24, K29), by what is recorded (K17, K28), by what becomes of a flow
- * (K23), or by a cloud that does not settle (K13).
+ * observer of the hosts sees (K1, K3, K4, K10, K20, K24, K29), by what is recorded (K17, K28), by what becomes of a
+ * flow (K23), or by a cloud that does not settle (K13).
  */
 import type { Mutant } from './mutant-list.ts';
 
@@ -40,6 +40,13 @@ export const cloudMutants: readonly Mutant[] = [
     'machines/incarnation/incarnation-machine.ts',
     "'qemu.await-disks.done': [changed, { target: 'running' }]",
     "'qemu.await-disks.done': {}",
+  ),
+  one(
+    'a guest gets a NIC before its tap is wired',
+    'K20',
+    'machines/incarnation/incarnation-plugs.ts',
+    '{ nics: nics.filter((nic) => !isFailed(nic)), wired }',
+    '{ nics: nics.filter((nic) => !isFailed(nic)), wired: nics.map(({ binding }) => binding) }',
   ),
   one(
     'a deleted VM releases its resources before its incarnation has ended',

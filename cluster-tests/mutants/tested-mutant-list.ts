@@ -51,6 +51,14 @@ export const testedMutants: readonly Mutant[] = [
     "event.type !== 'volume.detach' && context.holder",
   ),
   one(
+    'a port is given back while its guest still has the NIC',
+    'K4',
+    'machines/vm/vm-nic-plugs.test.ts',
+    'machines/vm/vm-plugs.ts',
+    "context.plugs[id]?.phase === 'removing' && !of.has(id)",
+    "context.plugs[id]?.phase === 'removing'",
+  ),
+  one(
     'the end of an earlier segment starts another',
     'G11',
     'machines/vpc/vpc-fencing.test.ts',

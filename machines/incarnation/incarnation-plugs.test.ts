@@ -96,8 +96,11 @@ const connecting: readonly Row[] = [
   row('alive.connecting', opened, reset, 'alive.resetting', ['qemu.reset']),
   row('alive.connecting', opened, pause, 'alive.connecting', []),
   row('alive.connecting', opened, stop, 'stopping', ['qemu.stop']),
+  // The taps of those that the guest has already are wired again, in case that their ports were bound again.
   row('alive.plugging', connected, nicsSo('plugged', 'plugged', 'plugged'), 'alive.running', [
     toldPlugged,
+    'binding.wire > binding',
+    'binding.wire > binding',
     told,
     watchDisks,
   ]),

@@ -94,6 +94,13 @@ function noteUnanswered({ context }: At): Partial<IncarnationContext> {
   return { plug: without(plug, unwiredOf(plug), { code: 'nic_unwired', message, retryable: true }) };
 }
 
+/** A port that was bound again under a NIC of the guest has the tap that QEMU has open, which is to be wired again. */
+const rewired = ({ nics = [], wired }: Plug, standings: readonly NicStanding[]): readonly string[] =>
+  nics
+    .filter(({ port }) => standings.some((one) => one.port === port && one.standing === 'plugged'))
+    .map(({ binding }) => binding)
+    .filter((binding) => !wired.includes(binding));
+
 /** The VM is told, and asks again for what is not done. What the guest has not released is still one of the run. */
 function endPlug({ context, event }: At): Acted<IncarnationContext> {
   const { plug, vm } = context;
@@ -120,7 +127,10 @@ function endPlug({ context, event }: At): Acted<IncarnationContext> {
     ...(nics === undefined ? {} : { nics: ofNics }),
     error,
   });
-  return { changes: { ...(error === null ? { spec: changed } : {}), plug: null }, asks: [send(vm, told)] };
+  return {
+    changes: { ...(error === null ? { spec: changed } : {}), plug: null },
+    asks: [send(vm, told), ...wire(context, rewired(plug, ofNics))],
+  };
 }
 
 const note = (change: (seen: At) => Partial<IncarnationContext>) =>

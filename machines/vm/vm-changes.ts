@@ -18,6 +18,7 @@ import {
   type Proposal,
 } from './vm-context.ts';
 import type { VmContext } from './vm-context.ts';
+import { slotOf } from './vm-devices.ts';
 import { declaresRun, progressOf, restCondition } from './vm-progress.ts';
 import { withNoneAway } from './vm-storage.ts';
 import type { VmSpec } from './vm-protocol.ts';
@@ -203,7 +204,7 @@ export const awaitPreparations = ({ context, event }: At): Change => {
 export function noteTapped({ context, event }: At): Change {
   assertEvent(event, 'port.tapped');
   const { port, binding, bindingUid, mac, mtu } = event;
-  const slot = context.plugs[port]?.slot ?? portIds(context, runSpecIn(context)).indexOf(port);
+  const slot = slotOf(context, port) ?? portIds(context, runSpecIn(context)).indexOf(port);
   const nic: IncarnationNic = { port, binding, bindingUid, mac, mtu, slot };
   const nics = { ...context.nics, [port]: nic };
   return { ...undelayed(context, port), nics, awaited: without(context.awaited, port) };

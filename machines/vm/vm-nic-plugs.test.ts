@@ -122,6 +122,13 @@ test('a NIC that could not be plugged gets another tap', () => {
     [plugged(3, { [port]: 'plugged', [eth1Port]: 'plugged' }), []],
   ]);
   assert.equal([again.plugs, generations(again as never)], [{}, [2, 2, 2]]);
+  // The guest has it, and its port was bound again: its host wires the tap that QEMU has open.
+  const late = follow('running', again, [
+    [tapped, [plugs]],
+    [plugged(4, { [port]: 'plugged', [eth1Port]: 'plugged' }), []],
+  ]);
+  assert.equal([late.plugs, late.nics[eth1Port]?.slot], [{}, 1]);
+  follow('running', { ...v.runs, proof: v.proof }, [[v.tapped, []]]);
 });
 
 test('a NIC that is declared no more stays, with its port, until QEMU has closed its tap', () => {

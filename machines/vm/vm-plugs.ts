@@ -237,12 +237,20 @@ function noteComingRefused({ context, event }: At): Acted<VmContext> {
   return changed(context, { plugs: withPlugs(context, [event.volume], change) }, event.meta.at);
 }
 
-/** Its tap is there for QEMU to open; a port that was asked twice says so twice. */
+/** Of a NIC that comes, or of one that the run has: a port that was asked twice says so twice. */
+const isTapped = ({ context, event }: At): boolean => {
+  if (event.type !== 'port.tapped' || !canPlug(context) || !devices.takesDevices(context, 'nics')) return false;
+  const phase = context.plugs[event.port]?.phase;
+  return phase !== 'removing' && devices.runDevices(context, 'nics').includes(event.port);
+};
+
+/** Its tap is there for QEMU to open, or QEMU has it open; it is to be wired, also if it was before. */
 function noteComingTapped(seen: At): Acted<VmContext> {
   const { context, event } = seen;
   assertEvent(event, 'port.tapped');
   const { nics = {} } = noteTapped(seen);
-  const plugs = withPlugs(context, [event.port], { phase: 'plugging', error: null });
+  const slot = nics[event.port]?.slot ?? 0;
+  const plugs: VmContext['plugs'] = { ...context.plugs, [event.port]: { phase: 'plugging', slot, error: null } };
   const changes = { nics, plugs, plugRevision: context.plugRevision + 1 };
   return changed(context, changes, event.meta.at, askRun({ ...context, ...changes }));
 }
@@ -324,6 +332,7 @@ export const plugGuards = {
   isAttaching: answers('attaching'),
   isComing: answers('locating', 'attaching'),
   isComingPort: answers('binding', 'plugging'),
+  isTapped,
   answersPlug,
 };
 
@@ -335,7 +344,7 @@ export const plugging = {
   'volume.located': { guard: 'isLocating', actions: 'noteComingLocated' },
   'volume.attached': { guard: 'isAttaching', actions: 'noteComingAttached' },
   'volume.refused': { guard: 'isComing', actions: 'noteComingRefused' },
-  'port.tapped': { guard: 'isComingPort', actions: 'noteComingTapped' },
+  'port.tapped': { guard: 'isTapped', actions: 'noteComingTapped' },
   placed: { actions: 'noteRoom' },
   'place.refused': { actions: 'noteNoRoom' },
   'incarnation.plugged': { guard: 'answersPlug', actions: 'notePlugged' },

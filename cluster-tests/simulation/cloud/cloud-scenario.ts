@@ -3,7 +3,7 @@
  * their requests, hosts with their faults. The second Scenario beside runtime-scenario.ts; judged by the checkers of
  * the runtime and by K1, K3, K4, K10, K11, K13, K17 to K25 and K27 to K29. Started by simulation-run.ts.
  */
-import { checkGatewayPermits, checkRunningIncarnations } from '../../checkers/kernel-facts.ts';
+import { checkGatewayPermits, checkGivenNics, checkRunningIncarnations } from '../../checkers/kernel-facts.ts';
 import { checkTenantSegments, checkWiredAddresses } from '../../checkers/kernel-facts.ts';
 import {
   checkAddressHolders,
@@ -34,6 +34,7 @@ import { CloudDeployments } from './cloud-deployments.ts';
 import { CloudFaults } from './cloud-faults.ts';
 import { CloudHosts } from './cloud-hosts.ts';
 import { CloudLosses } from './cloud-losses.ts';
+import { CloudNics } from './cloud-nics.ts';
 import { CloudPlugs } from './cloud-plugs.ts';
 import { CloudRollouts } from './cloud-rollouts.ts';
 import { CloudStorage } from './cloud-storage.ts';
@@ -63,6 +64,7 @@ class CloudScenario implements Scenario {
   private readonly rollouts: CloudRollouts;
   private readonly losses: CloudLosses;
   private readonly plugs: CloudPlugs;
+  private readonly nics: CloudNics;
   private readonly deployments: CloudDeployments;
   private readonly faults: CloudFaults;
   private readonly flows: FlowWatch;
@@ -78,6 +80,7 @@ class CloudScenario implements Scenario {
     this.rollouts = new CloudRollouts(simulation, this.workload, [...this.hosts.kernels.keys()]);
     this.losses = new CloudLosses(simulation, this.workload, [...this.hosts.kernels.values()]);
     this.plugs = new CloudPlugs(simulation, this.workload, [...this.hosts.kernels.values()]);
+    this.nics = new CloudNics(simulation, this.workload);
     this.deployments = new CloudDeployments(simulation, this.workload);
     this.clients = this.workload.clients;
     this.faults = new CloudFaults(simulation, this.hosts, this.clients);
@@ -94,6 +97,7 @@ class CloudScenario implements Scenario {
     this.rollouts.start();
     this.losses.start();
     this.plugs.start();
+    this.nics.start();
     this.deployments.start();
     this.faults.begin();
     this.flows.begin();
@@ -106,6 +110,7 @@ class CloudScenario implements Scenario {
     this.rollouts.stop();
     this.losses.stop();
     this.plugs.stop();
+    this.nics.stop();
     this.deployments.stop();
     this.faults.heal();
   }
@@ -133,6 +138,7 @@ class CloudScenario implements Scenario {
     const stored = factsOf(writes.past);
     for (const fact of stored) if (fact.fact === 'history') this.noteBranch(fact.actor, fact.entry);
     const givenUp = givenUpIn(stored);
+    if (hosts.facts.some(({ fact }) => fact === 'nic.given')) simulation.reach('a guest that runs got a NIC');
     const twice = checkRunningIncarnations(hosts.facts, givenUp);
     if (checkRunningIncarnations(hosts.facts).length > twice.length)
       simulation.reach('a VM ran elsewhere while the run that it had given up went on');
@@ -145,6 +151,7 @@ class CloudScenario implements Scenario {
       ...checkGenerations(stored, hosts.facts),
       ...checkPortProofs(stored, hosts.facts),
       ...checkVolumeUsers(hosts.facts),
+      ...checkGivenNics(hosts.facts),
       ...checkOpenDisks(hosts.facts, stored, givenUp),
       ...checkRunEpochs(stored),
       ...checkHostsUnderWay(hosts.facts, stored),
@@ -210,6 +217,7 @@ function listingOf(kernel: SimulatedKernel): HostListing {
       owner: owner.actor,
       runs: status === 'running',
       frozen,
+      nics: spec.nics.map(({ port }) => port),
       disks: spec.disks.map(({ volume, volumeUid: uid }) => ({ volume, uid, leaving: leaving.has(uid) })),
     })),
     taps: [...kernel.taps.values()].map(({ name, owner, wiring }) => ({

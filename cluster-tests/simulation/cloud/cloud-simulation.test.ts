@@ -48,6 +48,7 @@ test('the runs cover enough: most commands succeed, some fail, and rare situatio
     'a volume was made from a snapshot',
     'a volume was restored',
     'disks of a run were changed',
+    'a guest that runs got a NIC',
     'a node was killed while disks changed',
     'dataplane: a guest was frozen for a snapshot',
     'a move of a VM has ended as moved',

@@ -5,6 +5,7 @@
  */
 import { PhotonError } from '@photoncloud/runtime/contract/errors';
 import type { Call } from '@photoncloud/actors/dataplane/contract/call-contract';
+import type { DeviceStandings } from '@photoncloud/actors/dataplane/contract/incarnation-contract';
 import type { Dataplane } from '@photoncloud/actors/dataplane/contract/dataplane-contract';
 import type { CheckAsk } from '@photoncloud/actors/dataplane/contract/service-contract';
 import type {
@@ -319,7 +320,7 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('resumed before', dp.resumeIncarnation(incarnation(), nextCall()));
   const resize = { incarnation: incarnation(), volumeUid: 'DISK', sizeMib: 8 };
   await step('resized before', dp.resizeDisk(resize, nextCall()));
-  const plug = { incarnation: incarnation(), disks: [] };
+  const plug = { incarnation: incarnation(), disks: incarnation().disks };
   await step('plugged before', dp.plugDevices(plug, nextCall()));
   await step('stopped before', dp.stopIncarnation({ incarnation: incarnation(), graceMs: 0 }, nextCall()));
   await step('started', start(incarnation()), started);
@@ -356,8 +357,30 @@ export async function incarnationScript(dp: Dataplane, step: Step): Promise<void
   await step('cleaned', dp.cleanIncarnation(incarnation(), nextCall()));
   await step('cleaned again', dp.cleanIncarnation(incarnation(), nextCall()));
   await step('a dead tap is made anew', dp.createTap(run, nextCall()), ({ place }) => place);
-  await step('the next run', start(incarnation(2)), started);
+  const next: IncarnationSpec = { ...incarnation(2), diskSlots: 1, nicSlots: 2 };
+  await step('the next run', start(next), started);
+  await nicScript(dp, step, next);
   await step('the run before', start(incarnation(1)));
   await step('swept', dp.sweep({ owners: async () => [] }, nextCall()), ({ failed }) => failed);
   await step('all that is left', dp.residue(), (items) => items.filter(({ what }) => what !== 'file'));
+}
+
+/** A NIC comes to a run; to take one away is up to a guest. */
+async function nicScript(dp: Dataplane, step: Step, incarnation: IncarnationSpec): Promise<void> {
+  const second = tapSpec(24, { owner: ownerOf('binding/acme/web-24.eth0@w1', 1, '01TESTUID0000000000000000C') });
+  const { owner, port, mac, mtu } = second;
+  const nic = { port, binding: owner.actor, bindingUid: owner.uid, mac, mtu };
+  const plug = (wired: readonly string[]) => {
+    const { disks, nics } = incarnation;
+    return dp.plugDevices({ incarnation, disks, nics: [...nics, nic], wired }, nextCall());
+  };
+  const came = ({ disks, nics }: DeviceStandings) =>
+    [...disks, ...nics].map(({ standing, error }) => error?.code ?? standing);
+  await step('a NIC without a tap', plug([]), came);
+  await step('the tap of the NIC', dp.createTap(second, nextCall()), ({ place }) => place);
+  await step('opened', plug([]), came);
+  await step('opened again', plug([]), came);
+  await step('its tap is held', dp.createTap(second, nextCall()), ({ place }) => place);
+  await step('given to the guest', plug([nic.binding]), came);
+  await step('found with the guest', plug([]), came);
 }

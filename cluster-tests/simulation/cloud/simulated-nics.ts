@@ -52,6 +52,7 @@ export function plugNics(
     }
     if (!wired.includes(nic.binding)) return { port, standing: 'opened', error: null };
     found.spec = { ...found.spec, nics: [...found.spec.nics, nic] };
+    kernel.record({ fact: 'nic.given', vm: found.spec.vm, port, tap: tapOf(nic) });
     return { port, standing: 'plugged', error: null };
   });
   const others = found.spec.nics.filter(({ port }) => !nics.some((nic) => nic.port === port));
