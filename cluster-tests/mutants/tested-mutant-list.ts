@@ -193,6 +193,14 @@ export const testedMutants: readonly Mutant[] = [
     'ether saddr . ip saddr @senders accept`',
   ),
   one(
+    'what a given-up run still sends into a peered VPC is let through',
+    'K1',
+    'actors/dataplane/overlay/fences-packets.test.ts',
+    'actors/dataplane/overlay/fences-section.ts',
+    'await spreadFences(site, link, senders);',
+    '',
+  ),
+  one(
     'a port is bound elsewhere before the other hosts drop what its silent host sends',
     'K1',
     'machines/port/port-loss.test.ts',
