@@ -136,13 +136,6 @@ export const cloudMutants: readonly Mutant[] = [
     '=> unfenced(context).length >= 0;',
   ),
   one(
-    'a volume whose VM leaves right after a move goes back to the former host',
-    'K24',
-    'machines/volume/volume-machine.ts',
-    "{ guard: 'holderLeavesMoved', target: 'available', actions: ['activate', 'letGo', 'forgetResizing'] },",
-    '',
-  ),
-  one(
     'a guest that stands still is not waited for while disks change',
     'K13',
     'machines/incarnation/incarnation-machine.ts',

@@ -185,6 +185,14 @@ export const testedMutants: readonly Mutant[] = [
     "seen.event.type.startsWith('replica.');",
   ),
   one(
+    'a volume whose VM leaves right after a move goes back to the former host',
+    'K24',
+    'machines/volume/volume-standby.test.ts',
+    'machines/volume/volume-machine.ts',
+    "{ guard: 'holderLeavesMoved', target: 'available', actions: ['activate', 'letGo', 'forgetResizing'] },",
+    '',
+  ),
+  one(
     'what a given-up run still sends is let through',
     'K1',
     'actors/dataplane/overlay/fences-packets.test.ts',
