@@ -54,6 +54,8 @@ export interface Beside {
 export interface Held {
   readonly address: string;
   readonly mac: string;
+  /** Of the port that has asked for it last; absent in rows of an older release. */
+  readonly portUid?: string;
 }
 
 const emptyBlock: Block = { used: addresses.emptyBits, rest: {} };

@@ -133,6 +133,21 @@ const rows: readonly Row[] = [
     to: 'ready',
     asks: ['address.release > network'],
   },
+  // A later port of the same name keeps what it has got meanwhile.
+  {
+    in: 'ready',
+    on: { ...allocate, portUid: 'L2' },
+    rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm', portUid: 'L1' } },
+    to: 'ready',
+    asks: ['put port', 'address.allocated > port'],
+  },
+  {
+    in: 'ready',
+    on: { type: 'address.release', port: 'port/t/p', portUid: 'L1', address: '10.0.0.5' },
+    rows: { ...free, 'port/port/t/p': { address: '10.0.0.5', mac: 'm', portUid: 'L2' } },
+    to: 'ready',
+    asks: [],
+  },
   {
     in: 'ready',
     with: { ports: 1 },

@@ -193,7 +193,13 @@ function allocated(
   );
 }
 
-const refused = (port: string, error: Failure, path: string): Asked => send(port, addressRefused({ error, path }));
+type Asking = Pick<ReturnType<typeof addressAllocate>, 'port' | 'portUid'>;
+
+/** What identifies the life of a port that asks, if it says so. */
+const lifeOf = ({ portUid }: Pick<Asking, 'portUid'>) => (portUid === undefined ? {} : { portUid });
+
+export const refused = (asking: Asking, error: Failure, path: string): Asked =>
+  send(asking.port, addressRefused({ ...lifeOf(asking), error, path }));
 
 const replaced = (context: NetworkContext, subnet: SubnetUse): readonly SubnetUse[] =>
   context.subnets.map((each) => (each.name === subnet.name ? subnet : each));
@@ -224,13 +230,20 @@ function allocateAgain({ context, event }: At, own: Held): Done {
   const { port, address, mac, pairs = [], dnsName = null, had = [] } = event;
   const missing = unnamed(event, port, had);
   if (missing.length > 0) {
-    const whole = addressAllocate({ port, address, mac, pairs, dnsName, had: [...had, ...missing] });
+    const whole = addressAllocate({ port, ...lifeOf(event), address, mac, pairs, dnsName, had: [...had, ...missing] });
     return { changes: {}, asks: [send(context.id, whole)] };
   }
   const beside = besides(event, { subnets: context.subnets, blocks: new Map() }, { port, own, pairs, dnsName });
-  if ('error' in beside) return { changes: {}, asks: [refused(port, beside.error, beside.path)] };
+  if ('error' in beside) return { changes: {}, asks: [refused(event, beside.error, beside.path)] };
   const after = { ...context, subnets: beside.books.subnets };
-  const asks = [...blockRows(beside.books), ...beside.asks, allocated(after, port, own, event)];
+  const held: Held = { ...own, ...lifeOf(event) };
+  const asks = [
+    ...blockRows(beside.books),
+    ...beside.asks,
+    // A release of the former port of this name is still on its way: it must not take the address from this one.
+    ...(held.portUid === own.portUid ? [] : [putRow('port', port, held)]),
+    allocated(after, port, held, event),
+  ];
   return { changes: { subnets: after.subnets }, asks };
 }
 
@@ -242,9 +255,9 @@ export function allocate(seen: At): Done {
   const had = row<Held>(event, 'port', port);
   if (had !== undefined) return allocateAgain(seen, had);
   const trouble = macTrouble(seen);
-  if (trouble !== undefined) return { changes: {}, asks: [refused(port, trouble, 'spec.mac')] };
+  if (trouble !== undefined) return { changes: {}, asks: [refused(event, trouble, 'spec.mac')] };
   if (context.ports >= context.portQuota)
-    return { changes: {}, asks: [refused(port, overQuota(context), 'spec.network')] };
+    return { changes: {}, asks: [refused(event, overQuota(context), 'spec.network')] };
   const loaded = (key: string): Block | undefined => row<Block>(event, 'block', key);
   const taken: Taken | { error: Failure; full?: SubnetUse } =
     address === null
@@ -252,14 +265,14 @@ export function allocate(seen: At): Done {
       : ipam.takeThis(context.subnets, address, port, meta.at, loaded, row<Owner>(event, 'owner', address));
   if ('error' in taken) {
     const subnets = taken.full === undefined ? context.subnets : replaced(context, taken.full);
-    return { changes: { subnets }, asks: [refused(port, taken.error, 'spec.address')] };
+    return { changes: { subnets }, asks: [refused(event, taken.error, 'spec.address')] };
   }
-  const held: Held = { address: taken.address, mac: mac ?? macOf(addressOf(taken.address)) };
+  const held: Held = { address: taken.address, mac: mac ?? macOf(addressOf(taken.address)), ...lifeOf(event) };
   const books = booked({ subnets: context.subnets, blocks: new Map() }, taken);
   const { pairs = [], dnsName = null } = event;
   const isPlain = pairs.length === 0 && dnsName === null;
   const beside = isPlain ? { books, asks: [] } : besides(event, books, { port, own: held, pairs, dnsName });
-  if ('error' in beside) return { changes: {}, asks: [refused(port, beside.error, beside.path)] };
+  if ('error' in beside) return { changes: {}, asks: [refused(event, beside.error, beside.path)] };
   const after = { ...context, subnets: beside.books.subnets, ports: context.ports + 1 };
   const asks = [
     ...blockRows(beside.books),
@@ -275,17 +288,21 @@ export function allocate(seen: At): Done {
 
 const leaving = (port: string, own: Held) => ({ port, own, pairs: [], dnsName: null });
 
+/** Another port of the same name has asked for the address meanwhile. */
+const isOfFormer = ({ portUid }: Pick<Asking, 'portUid'>, held: Held): boolean =>
+  portUid !== undefined && held.portUid !== undefined && held.portUid !== portUid;
+
 export function release({ context, event }: At): Done {
   assertEvent(event, 'address.release');
   const { port, meta } = event;
   const held = row<Held>(event, 'port', port);
   const subnet = held === undefined ? undefined : ipam.subnetWith(context.subnets, addressOf(held.address));
-  if (held === undefined || subnet === undefined) return { changes: {}, asks: [] };
+  if (held === undefined || subnet === undefined || isOfFormer(event, held)) return { changes: {}, asks: [] };
   // A port that gave up before the answer does not know its address, so the network releases it by a message to itself.
   const { had = [] } = event;
   const missing = unnamed(event, port, had);
   if (event.address === null || (event.address === held.address && missing.length > 0)) {
-    const whole = addressRelease({ port, address: held.address, had: [...had, ...missing] });
+    const whole = addressRelease({ port, ...lifeOf(event), address: held.address, had: [...had, ...missing] });
     return { changes: {}, asks: [send(context.id, whole)] };
   }
   if (event.address !== held.address) return { changes: {}, asks: [] };
@@ -310,13 +327,13 @@ export function release({ context, event }: At): Done {
 export function refuseEarly({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'address.allocate');
   const error = { code: 'network_not_ready', message: `${context.id} is still being created`, retryable: true };
-  return [refused(event.port, error, 'spec.network')];
+  return [refused(event, error, 'spec.network')];
 }
 
 export function refuseLate({ context, event }: At): readonly Asked[] {
   assertEvent(event, 'address.allocate');
   const error = { code: 'network_not_found', message: `${context.id} is being deleted`, retryable: false };
-  return [refused(event.port, error, 'spec.network')];
+  return [refused(event, error, 'spec.network')];
 }
 
 /** Removes the rows with the rests: a later network of the same name starts without them. */

@@ -19,8 +19,15 @@ import {
 } from '../vpc/vpc-protocol.ts';
 import { subnetChanges } from './network-spec.ts';
 
+/**
+ * Uid of the port that asks or is answered: a later one of the same name may come while a request of the former, or its
+ * answer, is on its way. Absent: of an older release, or of a service IP.
+ */
+const portUid = z.string().optional();
+
 export const addressAllocate = message('address.allocate', 'A port requests a given address, or the next free one.', {
   port: z.string(),
+  portUid,
   address: z.string().nullable(),
   mac: z.string().nullable(),
   /** Allowed address pairs and DNS name, allocated together with the address or not at all. */
@@ -54,6 +61,7 @@ export const addressAllocated = message(
   'address.allocated',
   'The port has the address and MAC until it releases them.',
   {
+    portUid,
     address: z.string(),
     mac: z.string(),
     prefixLength: z.int(),
@@ -68,6 +76,7 @@ export const addressAllocated = message(
 /** Code of the refusal of an address while the only free ones rest. */
 export const addressesResting = 'addresses_resting';
 export const addressRefused = message('address.refused', 'The port cannot have the address.', {
+  portUid,
   error: failureSchema,
   path: z.string(),
 });
@@ -81,6 +90,8 @@ export const addressRelease = message(
   'A port releases its address, which rests before another port gets it.',
   {
     port: z.string(),
+    /** The address stays with a later port of the same name. */
+    portUid,
     /** Null: the address that the port has. */
     address: z.string().nullable(),
     /** Addresses of its pairs, which are released with it; the network completes the list. */

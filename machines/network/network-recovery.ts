@@ -11,8 +11,7 @@ import { eraOf } from '../values/requests.ts';
 import { putRow, row, send, type Acted, type Asked } from '../values/telling.ts';
 import * as ipam from './network-addresses.ts';
 import type { Block, Held, Owner } from './network-addresses.ts';
-import { addressRefused } from './network-protocol.ts';
-import { vpcOf, type At, type NetworkContext } from './network-messages.ts';
+import { refused, vpcOf, type At, type NetworkContext } from './network-messages.ts';
 
 export const isNewEra = ({ context, event }: At): boolean => eraOf(event) > context.era;
 export const isPresent = ({ event }: At): boolean => event.type === 'era.cleared' && event.era === eraOf(event);
@@ -22,7 +21,7 @@ export function askEra({ context, event }: At): readonly Asked[] {
   const message = `the store was rolled back; ${context.id} allocates addresses once every host has sent its inventory`;
   return [
     send(clusterId, eraAsk({ network: context.id, vpc: vpcOf(context) })),
-    send(event.port, addressRefused({ error: { code: 'recovering', message, retryable: true }, path: 'spec.network' })),
+    refused(event, { code: 'recovering', message, retryable: true }, 'spec.network'),
   ];
 }
 

@@ -282,8 +282,13 @@ const asksNetwork = ({ spec }: PortContext, after: PortSpec): boolean => !sameJs
 /** A declaration or claim that changes address pairs or DNS name. */
 export const needsNetwork = ({ context, event }: At): boolean => 'spec' in event && asksNetwork(context, event.spec);
 
+/** The answer to a former port of the same name. */
+export const isOfFormer = ({ context, event }: At): boolean =>
+  'portUid' in event && event.portUid !== undefined && event.portUid !== context.uid;
+
 /** The address was allocated with what the newest spec has beside it. */
-export const isGranted = ({ context, event }: At): boolean =>
+export const isGranted = (seen: At): boolean => !isOfFormer(seen) && fitsSpec(seen);
+const fitsSpec = ({ context, event }: At): boolean =>
   event.type === 'address.allocated' &&
   (event.pairs === undefined ||
     sameJson(besides(context.spec ?? {}), { pairs: event.pairs, dnsName: event.dnsName ?? null }));

@@ -74,10 +74,19 @@ const making: readonly Row[] = [
     to: 'unbound',
     asks: ['reference.add > security-group', 'port.ready > vm'],
   },
+  // Answers to a former port of the same name.
+  { in: 'claiming.asking', with: claiming, on: { ...allocated, portUid: 'U0' }, to: 'claiming.asking', asks: [] },
+  {
+    in: 'claiming.asking',
+    with: claiming,
+    on: { type: 'address.refused', error: lasting, path: 'spec.address', portUid: 'U0' },
+    to: 'claiming.asking',
+    asks: [],
+  },
   {
     in: 'claiming.asking',
     with: { ...direct, grant: null, ...waits('c') },
-    on: allocated,
+    on: { ...allocated, portUid: 'U1' },
     to: 'binding.segment',
     asks: ['reference.add > security-group', 'reply', 'segment.need > vpc'],
   },

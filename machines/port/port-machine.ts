@@ -121,6 +121,7 @@ export const portMachine = setup({
     isLost: contexts.isLost,
     wantsHost: contexts.wantsHost,
     isGranted: contexts.isGranted,
+    isOfFormer: contexts.isOfFormer,
     isGrantedHost: (seen) => contexts.isGranted(seen) && contexts.hasHost(seen),
     isLeaving: contexts.isLeaving,
     isHeld: contexts.isHeld,
@@ -232,6 +233,7 @@ export const portMachine = setup({
               { guard: 'isGranted', target: '#port.unbound', actions: granted },
             ],
             'address.refused': [
+              { guard: 'isOfFormer' },
               { guard: 'mayPass', target: 'waiting', actions: 'noteFailure' },
               { target: '#port.gone', actions: ['rejectAll', 'noteFailure', 'tellRefused'] },
             ],

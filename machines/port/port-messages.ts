@@ -105,7 +105,8 @@ export const askHost = ({ context }: At): readonly Asked[] => [
 
 export const askAddress = ({ context }: At): readonly Asked[] => {
   const { address = null, mac = null, addressPairs: pairs = [], dnsName = null } = context.spec ?? {};
-  return [send(contexts.networkId(context), addressAllocate({ port: context.id, address, mac, pairs, dnsName }))];
+  const asked = addressAllocate({ port: context.id, portUid: context.uid, address, mac, pairs, dnsName });
+  return [send(contexts.networkId(context), asked)];
 };
 
 /** Asks for what the proposal, or else the spec, has beside the address. */
@@ -151,7 +152,8 @@ export function dropProposed({ context }: At): Acted<PortContext> {
 export const releaseAddress = ({ context }: At): readonly Asked[] => {
   const address = context.grant?.address ?? null;
   const had = context.grant === null ? [] : contexts.pairsOf(context).map((pair) => pair.address);
-  return [send(contexts.networkId(context), addressRelease({ port: context.id, address, had }))];
+  const left = addressRelease({ port: context.id, portUid: context.uid, address, had });
+  return [send(contexts.networkId(context), left)];
 };
 
 export const askSegment = ({ context }: At): readonly Asked[] => {
