@@ -32,7 +32,7 @@ function scene() {
     for (const one of kernels) one.incarnations.clear();
     const spec = { vm: 'vm/a/v', disks: [disk] } as unknown as QemuProcess['spec'];
     const owner = ownerOf(`L${runEpoch}`, runEpoch);
-    const process = { owner, spec, pid: 1, status: 'running', stalled: false };
+    const process = { owner, spec, pid: 1, status: 'running', stalled: false, frozen: false, leaving: new Map() };
     kernel.incarnations.set('v', process as unknown as QemuProcess);
   };
   const pass = (): Promise<unknown> => simulation.time.run(simulation.time.nowMs + 10_000, () => false);
