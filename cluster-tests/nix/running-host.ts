@@ -63,7 +63,7 @@ export class RunningHost {
     writeFileSync(script, layer(root, given, checkout));
     writeFileSync(given, prepare);
     const own = ['--mount', '--uts', '--ipc', '--pid', '--net', '--cgroup', '--fork', '--kill-child'];
-    const joining = 'echo 0 > "$0"/cgroup.procs && exec unshare "$@"';
+    const joining = 'echo 0 > "$0"/cgroup.procs && exec setpriv --pdeathsig KILL unshare "$@"';
     this.#child = spawn('sh', ['-c', joining, this.#group, ...own, 'sh', script], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });

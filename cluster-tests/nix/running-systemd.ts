@@ -33,7 +33,9 @@ export class RunningSystemd {
       ${program} --user --log-target=console & wait`;
     for (const place of this.#groups()) mkdirSync(place, { recursive: true });
     const joined = this.#groups().map((place) => `echo 0 > ${place}/cgroup.procs`);
-    const isolated = 'exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc sh -c "$0"';
+    // It ends with this process, also when that is killed.
+    const flags = '--mount --propagation private --pid --fork --kill-child --mount-proc';
+    const isolated = `exec setpriv --pdeathsig KILL unshare ${flags} sh -c "$0"`;
     this.#child = spawn('sh', ['-c', [...joined, isolated].join('\n'), script], { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
