@@ -56,6 +56,7 @@ const real: readonly Leg[] = [
     environment: { PHOTON_CRASH_STRIDE: '1', PHOTON_CRASH_MOMENTS: '10' },
   },
   { name: 'crash-host', argv: ['cluster-tests/cluster/crash-host.test.ts'] },
+  { name: 'shared-host', argv: ['cluster-tests/cluster/shared-host.test.ts'] },
   { name: 'storage-reboot', argv: ['cluster-tests/cluster/storage-reboot.test.ts'] },
   {
     name: 'rollout',

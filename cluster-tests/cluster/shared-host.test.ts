@@ -5,6 +5,7 @@
 // needs: kernel
 // time limit: 400 s
 // test limit: 200 s
+// runs: campaign
 import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
