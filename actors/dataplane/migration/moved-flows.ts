@@ -165,8 +165,7 @@ export async function placeMovedFlows(site: DataplaneSite, run: Run, flows: read
       await load(site, run, place.namespace, own.map(loadLine));
       placed += own.length;
     } catch (error) {
-      const fields = { part: 'dataplane', run: run.owner.actor, why: describeCause(error) };
-      site.options.log.warn(fields, 'the connections of a guest that moves could not be taken up');
+      warn(site, run, error, 'the connections of a guest that moves could not be taken up');
     }
   }
   return placed;
@@ -186,11 +185,20 @@ export function replacements(listed: readonly string[], flows: readonly TrackedF
  * the security groups do not admit any more, which may have changed since its former host admitted them.
  */
 export async function reviewMovedFlows(site: DataplaneSite, run: Run, flows: readonly TrackedFlow[]): Promise<void> {
-  for (const place of await placesOf(site, run)) {
-    const { namespace } = place;
-    await load(site, run, namespace, replacements(await listLines(namespace), ownOf(place, flows)));
-    await reviewFlows({ site, namespace }, true);
+  try {
+    for (const place of await placesOf(site, run)) {
+      const { namespace } = place;
+      await load(site, run, namespace, replacements(await listLines(namespace), ownOf(place, flows)));
+      await reviewFlows({ site, namespace }, true);
+    }
+  } catch (error) {
+    warn(site, run, error, 'the connections of a guest that has moved could not be reviewed');
+    throw error;
   }
+}
+
+function warn(site: DataplaneSite, { owner }: Run, error: unknown, what: string): void {
+  site.options.log.warn({ part: 'dataplane', run: owner.actor, why: describeCause(error) }, what);
 }
 
 const ownOf = (place: Place, flows: readonly TrackedFlow[]): readonly TrackedFlow[] =>
